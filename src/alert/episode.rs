@@ -1,0 +1,1 @@
+//! Episodes: one incident of one alert.

@@ -1,0 +1,1 @@
+//! Alertmanager's identity of a label set.

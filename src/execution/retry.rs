@@ -1,0 +1,1 @@
+//! When a step is tried again.

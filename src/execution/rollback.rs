@@ -1,0 +1,1 @@
+//! What is undone, in which order.

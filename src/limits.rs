@@ -1,0 +1,88 @@
+//! Every bound of Douse, named, with its reason. Nothing in Douse is unbounded.
+
+use std::time::Duration;
+
+/// Largest webhook body, bytes. 5,000 alerts measured 4.2 MB; Alertmanager never retries a 413, so be generous.
+pub const WEBHOOK_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most alerts in one webhook.
+pub const WEBHOOK_ALERTS_MAX: usize = 10_000;
+/// A webhook that cannot be committed in this time is answered 503, so that Alertmanager retries.
+pub const WEBHOOK_COMMIT_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// An alert with more labels is quarantined.
+pub const ALERT_LABELS_MAX: usize = 512;
+/// A label name or value longer than this, bytes, quarantines its alert: a cut value could match something else.
+pub const LABEL_BYTES_MAX: usize = 16 * 1024;
+/// Annotations longer than this, bytes, are cut and flagged: they are shown, not matched by equality.
+pub const ANNOTATION_BYTES_MAX: usize = 64 * 1024;
+/// A firing that arrives this long after its episode's end is `suspect`: perhaps the resolution was false.
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(5 * 60);
+/// Largest compiled size of one user's regex, bytes, so that a pattern cannot eat the memory.
+pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+/// Longest pattern, characters.
+pub const PATTERN_CHARS_MAX: usize = 4_096;
+/// Instructions that one template may use (minijinja's fuel): enough for any command, stops a loop.
+pub const TEMPLATE_FUEL: u64 = 50_000;
+/// Longest rendered command or value, bytes.
+pub const RENDERED_BYTES_MAX: usize = 256 * 1024;
+/// Largest runbook file, bytes.
+pub const RUNBOOK_BYTES_MAX: usize = 1024 * 1024;
+/// Most steps in a runbook.
+pub const RUNBOOK_STEPS_MAX: usize = 200;
+/// TCP connect and SSH version exchange.
+pub const SSH_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Key exchange and authentication.
+pub const SSH_AUTH_TIMEOUT: Duration = Duration::from_secs(15);
+/// A keepalive is sent this often on an idle connection.
+pub const SSH_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// This many unanswered keepalives end the connection.
+pub const SSH_KEEPALIVE_MAX: usize = 3;
+/// Sessions per host at once: sshd's `MaxSessions` is 10, and it frees a slot only after our CLOSE arrives.
+pub const SSH_SESSIONS_PER_SERVER: usize = 4;
+/// A pooled connection is closed after it was idle for this long.
+pub const SSH_IDLE_EXPIRY: Duration = Duration::from_secs(60);
+/// Handshakes tried when sshd drops them (`MaxStartups`); nothing has been started by then.
+pub const SSH_HANDSHAKE_TRIES: u32 = 5;
+/// A process group that got TERM gets KILL after this.
+pub const KILL_GRACE: Duration = Duration::from_secs(10);
+/// Output kept per step and stream, bytes: half as head, half as tail.
+pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Default time-out of a runbook (the seed's).
+pub const RUNBOOK_TIMEOUT: Duration = Duration::from_secs(300);
+/// Default time-out of a step (the seed's).
+pub const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Executions that run at once.
+pub const EXECUTIONS_MAX: usize = 20;
+/// Executions that may start per hour, all runbooks together.
+pub const EXECUTIONS_PER_HOUR: u32 = 600;
+/// A runbook that completed on a target is not run there again for this long.
+pub const RECENTLY_REMEDIATED: Duration = Duration::from_secs(5 * 60);
+/// How long a decision may wait for locks, rate limits or capacity alone.
+pub const QUEUE_AGE_MAX: Duration = Duration::from_secs(3_600);
+/// A pending approval expires after this.
+pub const APPROVAL_EXPIRES_AFTER: Duration = Duration::from_secs(30 * 60);
+/// Ineffective or failed runs of (trigger, target) in [`ATTEMPTS_WINDOW`] before a person is asked.
+pub const ATTEMPTS_COUNT: u32 = 3;
+/// Window of [`ATTEMPTS_COUNT`].
+pub const ATTEMPTS_WINDOW: Duration = Duration::from_secs(3_600);
+/// Distinct targets of a group that one runbook may always touch in [`BLAST_RADIUS_WINDOW`].
+pub const BLAST_RADIUS_MIN: u32 = 3;
+/// Share of a group, percent rounded up, that one runbook may touch in [`BLAST_RADIUS_WINDOW`].
+pub const BLAST_RADIUS_PERCENT: u32 = 20;
+/// Window of the blast radius.
+pub const BLAST_RADIUS_WINDOW: Duration = Duration::from_secs(600);
+/// Consecutive failures that open a circuit breaker.
+pub const BREAKER_FAILURE_THRESHOLD: u32 = 5;
+/// Consecutive successes that close a half-open one.
+pub const BREAKER_SUCCESS_THRESHOLD: u32 = 3;
+/// Time that a breaker stays open.
+pub const BREAKER_RESET_TIMEOUT: Duration = Duration::from_secs(1_800);
+/// The engine looks for due work at least this often, woken or not: polling is the truth.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Default and largest page of a list.
+pub const PAGE_DEFAULT: u32 = 50;
+/// Largest page of a list.
+pub const PAGE_MAX: u32 = 200;
+/// Longest reason that a person may give, characters.
+pub const REASON_CHARS_MAX: usize = 1_000;
+/// Largest JSON body of the API other than webhooks, bytes.
+pub const API_BODY_BYTES_MAX: usize = 1024 * 1024;

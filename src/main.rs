@@ -1,0 +1,3 @@
+//! The `douse` binary.
+
+fn main() {}

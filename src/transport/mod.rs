@@ -1,0 +1,144 @@
+//! Running one attempt on one host.
+//!
+//! `engine/execute` hands a [`Job`] to a [`Transport`] and gets a [`Finished`]. SSH is the first implementation;
+//! `fake` is the second, for tests of the engine.
+
+pub mod fake;
+pub mod script;
+pub mod ssh;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::id::AttemptId;
+use crate::inventory::Server;
+
+/// One attempt, ready to be sent. No template is left in it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What the host may see started at most once.
+    pub attempt: AttemptId,
+    pub server: Arc<Server>,
+    pub action: RemoteAction,
+    /// Exported to the command, in order.
+    pub environment: Vec<(String, String)>,
+    pub workdir: Option<String>,
+    /// Run as this user by `sudo`.
+    pub become_user: Option<String>,
+    pub timeout: Duration,
+    pub output_bytes_max: usize,
+}
+
+/// What is to be run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RemoteAction {
+    Command(String),
+    Argv(Vec<String>),
+    Script { text: String, interpreter: Option<String> },
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    pub ending: Ending,
+    pub stdout: Captured,
+    pub stderr: Captured,
+}
+
+/// The reason for an attempt's end. A missing exit status is never success.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// The command ended by itself.
+    Exited(i32),
+    /// A signal ended it; the name without `SIG`.
+    Signalled(String),
+    /// Its time was over; the process group was killed.
+    TimedOut(Killed),
+    /// It was cancelled; the process group was killed.
+    Cancelled(Killed),
+    /// Nothing was started: connecting, authenticating or opening a session failed.
+    NotStarted(Refusal),
+    /// The connection ended while it ran; what became of the command is unknown.
+    Lost(String),
+}
+
+/// Whether the end of the remote process group was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Killed {
+    /// No process of the group is left.
+    Confirmed,
+    /// Could not be told; it may still run.
+    Unconfirmed,
+}
+
+/// Why nothing was started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    /// What, where, and what to do.
+    pub message: String,
+}
+
+/// What stood in the way of a start; the label `reason` of `douse_ssh_errors_total`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RefusalKind {
+    /// Name not found, refused, unreachable, timed out.
+    Unreachable,
+    /// The handshake failed again and again.
+    Handshake,
+    /// No key is pinned for this server.
+    HostKeyUnknown,
+    /// The host showed another key than the pinned ones.
+    HostKeyChanged,
+    /// Every way to log in was refused.
+    Authentication,
+    /// A key or password file could not be read.
+    Credential,
+    /// The host refused a session.
+    Session,
+}
+
+impl RefusalKind {
+    /// The word used in metrics and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Handshake => "handshake",
+            Self::HostKeyUnknown => "host_key_unknown",
+            Self::HostKeyChanged => "host_key_changed",
+            Self::Authentication => "authentication",
+            Self::Credential => "credential",
+            Self::Session => "session",
+        }
+    }
+
+    /// May be gone by itself in a while: the execution stays approved and is tried again.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Handshake | Self::Session)
+    }
+}
+
+/// One stream's output, bounded: a head and a tail.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Captured {
+    pub head: Vec<u8>,
+    pub tail: Vec<u8>,
+    /// All bytes that came, kept or not.
+    pub total: u64,
+}
+
+/// A future that a trait object can return.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A way to reach hosts.
+pub trait Transport: Send + Sync {
+    /// Connects and authenticates without running anything, so that "cannot be reached" is known before the first step.
+    fn reach<'a>(&'a self, server: &'a Arc<Server>) -> Boxed<'a, Result<(), Refusal>>;
+
+    /// Runs one attempt to its end, its time-out, or its cancellation.
+    fn run<'a>(&'a self, job: Job, cancel: CancellationToken) -> Boxed<'a, Finished>;
+}

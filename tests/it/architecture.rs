@@ -1,0 +1,1 @@
+//! The import rules and the size of files.

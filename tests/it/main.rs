@@ -1,0 +1,16 @@
+//! The one integration binary: a module per subject, real programs, real databases.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod alerts;
+mod api;
+mod architecture;
+mod cli;
+mod engine;
+mod gates;
+mod rollback;
+mod runbooks;
+mod scenarios;
+mod ssh;
+mod store;
+mod support;
