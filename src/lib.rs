@@ -13,6 +13,7 @@ pub mod gate;
 pub mod id;
 pub mod inventory;
 pub mod limits;
+pub mod problem;
 pub mod runbook;
 pub mod transport;
 pub mod trigger;
