@@ -11,27 +11,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::words::words;
 
 /// Label or annotation names and values, sorted by name. A missing label is the empty string, as in Prometheus.
 pub type Labels = BTreeMap<String, String>;
 
-/// Whether an alert burns or is over, as its sender said.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AlertStatus {
-    /// It burns.
-    Firing,
-    /// It is over.
-    Resolved,
-}
-
-impl AlertStatus {
-    /// The word used in the database, the API and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Firing => "firing",
-            Self::Resolved => "resolved",
-        }
+words! {
+    /// Whether an alert burns or is over, as its sender said.
+    AlertStatus {
+        /// It burns.
+        Firing = "firing",
+        /// It is over.
+        Resolved = "resolved",
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::trigger::Trigger;
+use crate::words::words;
 
 /// One runbook: the meaning of one file.
 #[derive(Clone, Debug)]
@@ -50,35 +51,40 @@ pub struct Runbook {
     pub content_hash: String,
 }
 
-/// What a matched trigger may do without a person.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Runs by itself.
-    Auto,
-    /// Asks first.
-    SemiAuto,
-    /// Only a person starts it.
-    Manual,
-    /// Decides and records, never runs.
-    Observe,
+words! {
+    /// What a matched trigger may do without a person.
+    Mode {
+        /// Runs by itself.
+        Auto = "auto",
+        /// Asks first.
+        SemiAuto = "semi_auto",
+        /// Only a person starts it.
+        Manual = "manual",
+        /// Decides and records, never runs.
+        Observe = "observe",
+    }
 }
 
-/// Whether a runbook may run at all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunbookStatus {
-    Active,
-    Disabled,
-    Draft,
+words! {
+    /// Whether a runbook may run at all.
+    RunbookStatus {
+        /// It may.
+        Active = "active",
+        /// An author or operator switched it off.
+        Disabled = "disabled",
+        /// Not finished yet.
+        Draft = "draft",
+    }
 }
 
-/// Operating system of a server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OsType {
-    Linux,
-    Windows,
+words! {
+    /// Operating system of a server.
+    OsType {
+        /// POSIX shell.
+        Linux = "linux",
+        /// PowerShell.
+        Windows = "windows",
+    }
 }
 
 /// How dangerous the author holds a runbook to be; `high` asks for approval unless the file says otherwise.
