@@ -292,14 +292,15 @@ pub struct Retry {
 }
 
 /// How a value is read from a step's standard output.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OutputSpec {
     /// The whole text, trimmed.
     Text,
     /// A path (`a.b.0`) into JSON.
     Json { path: Option<String> },
-    /// First capture group, or the whole match.
-    Regex { pattern: regex::Regex },
+    /// First capture group, or the whole match; checked when the file was read.
+    Regex { pattern: String },
     /// `key=value` lines.
     KeyValue { key: String },
 }
