@@ -14,6 +14,8 @@ pub const ALERT_LABELS_MAX: usize = 512;
 pub const LABEL_BYTES_MAX: usize = 16 * 1024;
 /// Annotations longer than this, bytes, are cut and flagged: they are shown, not matched by equality.
 pub const ANNOTATION_BYTES_MAX: usize = 64 * 1024;
+/// Longest fingerprint, characters: Alertmanager's has 16, Grafana's too; others may hash longer.
+pub const FINGERPRINT_CHARS_MAX: usize = 64;
 /// A firing that arrives this long after its episode's end is `suspect`: perhaps the resolution was false.
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Largest compiled size of one user's regex, bytes, so that a pattern cannot eat the memory.

@@ -1,10 +1,15 @@
 //! What an alert is: parsing Alertmanager's webhook, fingerprints, episodes.
 //!
-//! Pure: no clock, no I/O. Called from `web/webhook` (parsing) and `engine/receive` (episodes).
+//! Pure: no clock, no I/O. Called from `engine/receive`.
+
+pub mod wire;
+
+mod entry;
+mod envelope;
+
+pub mod fingerprint;
 
 pub mod episode;
-pub mod fingerprint;
-pub mod wire;
 
 use std::collections::BTreeMap;
 
