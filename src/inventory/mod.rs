@@ -1,9 +1,18 @@
 //! The servers that Douse may touch, and how labels name exactly one of them.
 //!
-//! Pure. `servers.yml` is parsed here; `resolve` never answers with "all". Called from `engine/gating`, `config` and
-//! the command line.
+//! Pure. [`file`] parses `servers.yml` (reading it is `config`'s work), [`Inventory::resolve`] never answers with
+//! "all", [`allowed`] says whether a runbook may act on a server. Called from `engine/gating`, `config` and the
+//! command line.
 
+pub mod allowed;
+pub mod file;
+pub mod host_key;
 pub mod resolve;
 pub mod server;
 
+pub use allowed::NotAllowed;
+pub use resolve::{Inventory, Unresolved};
 pub use server::{Auth, Server};
+
+#[cfg(test)]
+pub(crate) mod tests;
