@@ -56,7 +56,11 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { code, file, line, column, message, .. } = self;
-        write!(f, "{file}:{line}:{column}: {code}: {message}")?;
+        match (line, column) {
+            (0, _) => write!(f, "{file}: {code}: {message}")?,
+            (line, 0) => write!(f, "{file}:{line}: {code}: {message}")?,
+            (line, column) => write!(f, "{file}:{line}:{column}: {code}: {message}")?,
+        }
         if let Some(hint) = &self.hint {
             write!(f, "\n  hint: {hint}")?;
         }
