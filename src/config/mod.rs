@@ -1,1 +1,160 @@
-//! Configuration.
+//! `douse.yml`: read, laid over by the environment, checked, with all problems at once.
+//!
+//! Decides what a configuration means; does not read runbooks or servers (`engine/policy` does, from the folders and
+//! files named here), and keeps no state: a reload makes a new [`Config`]. Called from `app`, the reload and `check`.
+//!
+//! A key of a feature that is not built yet is refused where leaving it out would change what the operator expects to
+//! happen (`web.tls`, `runbooks.git`); `encryption` and `notifications` are read, and `notifications` is warned of.
+
+mod blackouts;
+mod environment;
+mod limits;
+mod reader;
+mod secret;
+mod sections;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod tree;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+pub use blackouts::DeclaredBlackout;
+pub use limits::Limits;
+pub use secret::Secret;
+pub use sources::{Credential, Source};
+pub use tokens::{ApiToken, Role};
+
+use crate::problem::Problem;
+use crate::words::words;
+
+use reader::{MapReader, Reading};
+use tree::Node;
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from.
+    pub path: PathBuf,
+    pub global: Global,
+    pub web: Web,
+    pub storage: Storage,
+    /// Read for the release that encrypts; nothing uses it yet.
+    pub encryption: Option<Encryption>,
+    /// Who may send webhooks; names are unique.
+    pub sources: Vec<Source>,
+    /// Base address of the Prometheus that verification asks.
+    pub prometheus_url: Option<String>,
+    /// Folders that are searched for runbooks, resolved.
+    pub runbook_dirs: Vec<PathBuf>,
+    /// Files that declare servers, resolved.
+    pub server_files: Vec<PathBuf>,
+    pub blackouts: Vec<DeclaredBlackout>,
+    pub limits: Limits,
+    /// Tokens of the API; names and values are unique.
+    pub tokens: Vec<ApiToken>,
+    /// What works, but should be looked at; logged at each start and reload.
+    pub warnings: Vec<Problem>,
+}
+
+words! {
+    /// Whether decisions lead to executions.
+    EngineMode {
+        /// They do.
+        Enforce = "enforce",
+        /// They are decided and recorded only.
+        Observe = "observe",
+    }
+}
+
+/// `global`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Global {
+    pub mode: EngineMode,
+    /// Where people reach this engine; used in links.
+    pub external_url: String,
+    /// Zone of time windows that name none.
+    pub timezone: Tz,
+}
+
+/// `web`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Web {
+    /// `host:port`, never empty.
+    pub listen_addresses: Vec<String>,
+    /// `/metrics` needs no token.
+    pub metrics_public: bool,
+}
+
+/// `storage`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Storage {
+    /// `sqlite://path` (resolved) or `postgres://…`; may hold a password.
+    pub url: Secret,
+    pub retention: Retention,
+}
+
+/// How long records are kept; `None` keeps them for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retention {
+    pub executions: Option<Duration>,
+    pub output: Option<Duration>,
+    pub audit: Option<Duration>,
+}
+
+/// `encryption`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Encryption {
+    pub master_key_file: PathBuf,
+}
+
+impl Config {
+    /// Reads `path` and lays `variables` over it; every problem at once.
+    pub fn load(path: &Path, variables: &[(String, String)]) -> Result<Self, Vec<Problem>> {
+        Self::read(path, variables, true)
+    }
+
+    /// As [`Config::load`] for a machine that does not hold the engine's secrets: files of secrets may be missing, and then
+    /// their sources and tokens are missing from the answer.
+    pub fn check(path: &Path, variables: &[(String, String)]) -> Result<Self, Vec<Problem>> {
+        Self::read(path, variables, false)
+    }
+
+    /// The variables of this process.
+    pub fn environment() -> Vec<(String, String)> {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    fn read(path: &Path, variables: &[(String, String)], reads_secrets: bool) -> Result<Self, Vec<Problem>> {
+        let mut root = Node::read(path).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+        environment::overlay(&mut root, variables, &mut problems);
+        let reading = Reading {
+            base: path.parent().unwrap_or(Path::new("")),
+            reads_secrets,
+            problems: RefCell::new(problems),
+            warnings: RefCell::new(Vec::new()),
+        };
+        let config = MapReader::new(&reading, "", &root).map(|mut top| {
+            let config = sections::config(&reading, &mut top, path);
+            top.finish();
+            config
+        });
+        let Reading { problems, warnings, .. } = reading;
+        let mut problems = problems.into_inner();
+        match config {
+            Some(config) if problems.is_empty() => Ok(Self { warnings: warnings.into_inner(), ..config }),
+            _ => {
+                problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+                Err(problems)
+            }
+        }
+    }
+}
