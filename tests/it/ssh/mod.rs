@@ -1,1 +1,3 @@
-//! Tests: ssh.
+//! SSH against a real sshd.
+
+mod harness;

@@ -1,5 +1,7 @@
 //! What several tests share.
 
+pub mod sshd;
+
 use std::path::{Path, PathBuf};
 
 /// A file under `tests/fixtures`.
