@@ -88,3 +88,11 @@ pub const PAGE_MAX: u32 = 200;
 pub const REASON_CHARS_MAX: usize = 1_000;
 /// Largest JSON body of the API other than webhooks, bytes.
 pub const API_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Attempts of an `idempotent` step whose outcome was lost, before a person has to look.
+pub const LOST_ATTEMPTS_MAX: u32 = 3;
+/// Tries to reach a host for one undo: a short network failure should not leave a target stuck.
+pub const UNDO_REACH_TRIES: u32 = 3;
+/// Wait between them.
+pub const UNDO_REACH_DELAY: Duration = Duration::from_secs(5);
+/// Longest wait between two tries to reach a host before the first step.
+pub const REACH_DELAY_MAX: Duration = Duration::from_secs(15 * 60);

@@ -1,1 +1,244 @@
-//! What happened to an execution.
+//! What happened to an execution: the facts that its state is the replay of.
+//!
+//! Stored as JSON, one row each, with the moment beside them; a stored event never changes its meaning. Deciding
+//! whether one may follow another is [`super::machine`]'s; making them is `engine/execute`'s and the operator acts'.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::gate::Gate;
+use crate::id::AttemptId;
+
+use super::Status;
+
+/// Where in an execution an attempt is made.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// The plan's step at this index.
+    Step(usize),
+    /// The undo at this position of the rollback's order.
+    Undo(usize),
+}
+
+/// One fact about an execution.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// It exists, with a frozen plan of `steps` steps. Always the first event, and only the first.
+    Created {
+        steps: usize,
+        /// Who approved it at birth (`auto`); without, it waits for a person.
+        approved_by: Option<String>,
+        /// It only undoes these steps of another execution's plan, in this order.
+        undoes: Option<Vec<usize>>,
+    },
+    /// A person said yes.
+    Approved { by: String },
+    /// A person said no.
+    Rejected { by: String, reason: String },
+    /// Nobody answered in time.
+    Expired,
+    /// Asked again before the first step, these gates want a yes that the approval did not cover.
+    BackToPending { gates: Vec<Gate> },
+    /// Asked again before the first step, these gates said "not now".
+    HeldAtClaim {
+        /// When to ask again; `None` until something is released.
+        until: Option<Timestamp>,
+        gates: Vec<Gate>,
+    },
+    /// The host could not be reached before anything was run on it.
+    HostUnreachable { retry_at: Timestamp, message: String },
+    /// The host could not be reached for too long, or for a reason that time does not mend.
+    GaveUp { message: String },
+    /// Before the first step it became needless or not allowed: the alert resolved, a gate refused at the claim.
+    Withdrawn { skip_reason: String, message: String },
+    /// A worker holds it, and it holds its target.
+    Claimed,
+    /// The step's or undo's condition is true.
+    ConditionMet { place: Place },
+    /// The step's or undo's condition is false.
+    StepSkipped { place: Place },
+    /// A value that it needs is missing or unsafe: it failed before anything was sent to the host.
+    StepRefused {
+        place: Place,
+        /// `unsafe_value`, `template_error`.
+        code: String,
+        message: String,
+    },
+    /// Intent: from here on the host may see this attempt.
+    AttemptStarted {
+        place: Place,
+        attempt: AttemptId,
+        /// From 1, over all tries of this place.
+        number: u32,
+    },
+    /// The attempt's outcome is known, or known to be unknowable.
+    AttemptFinished {
+        place: Place,
+        attempt: AttemptId,
+        outcome: Outcome,
+        /// What follows from it by the plan.
+        after: After,
+    },
+    /// The kill switch was seen: nothing starts, and the clocks stand still.
+    Halted { reason: String },
+    /// The kill switch was released.
+    Continued,
+    /// A person asked it to stop. Final at once unless it runs.
+    CancelRequested { by: String, reason: Option<String> },
+    /// The execution's own time is over.
+    TimedOut,
+    /// These steps are going to be undone, in this order.
+    RollbackStarted { undos: Vec<usize> },
+    /// Undoing is over.
+    RollbackFinished {
+        /// An undo failed: only a person can go on.
+        is_stuck: bool,
+    },
+    /// What became of a step is unknown, and it must not be run again blindly.
+    Interrupted { reason: String },
+    /// It is over.
+    Finished {
+        /// `completed`, `failed`, `timeout` or `cancelled`.
+        status: Status,
+        error: Option<String>,
+    },
+    /// A person looked, and freed the target that a stuck or interrupted execution held.
+    Released { by: String, reason: String },
+}
+
+impl Event {
+    /// The word under which it is stored.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Created { .. } => "created",
+            Self::Approved { .. } => "approved",
+            Self::Rejected { .. } => "rejected",
+            Self::Expired => "expired",
+            Self::BackToPending { .. } => "back_to_pending",
+            Self::HeldAtClaim { .. } => "held_at_claim",
+            Self::HostUnreachable { .. } => "host_unreachable",
+            Self::GaveUp { .. } => "gave_up",
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::Claimed => "claimed",
+            Self::ConditionMet { .. } => "condition_met",
+            Self::StepSkipped { .. } => "step_skipped",
+            Self::StepRefused { .. } => "step_refused",
+            Self::AttemptStarted { .. } => "attempt_started",
+            Self::AttemptFinished { .. } => "attempt_finished",
+            Self::Halted { .. } => "halted",
+            Self::Continued => "continued",
+            Self::CancelRequested { .. } => "cancel_requested",
+            Self::TimedOut => "timed_out",
+            Self::RollbackStarted { .. } => "rollback_started",
+            Self::RollbackFinished { .. } => "rollback_finished",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Finished { .. } => "finished",
+            Self::Released { .. } => "released",
+        }
+    }
+}
+
+/// How an attempt ended, without its output. A missing exit status is never success.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// By a signal; its name without `SIG`.
+    Signalled(String),
+    /// Its time was over and its process group was killed.
+    TimedOut {
+        /// No process of the group was left; otherwise it may still run.
+        is_confirmed: bool,
+    },
+    /// It was cancelled and its process group was killed.
+    Cancelled {
+        /// No process of the group was left; otherwise it may still run.
+        is_confirmed: bool,
+    },
+    /// The host never saw it.
+    NotStarted {
+        /// `unreachable`, `host_key_changed`, …
+        reason: String,
+        message: String,
+        /// May be gone by itself in a while.
+        is_retryable: bool,
+    },
+    /// The connection, or the engine, ended first: what became of it is unknown.
+    Lost(String),
+}
+
+impl Outcome {
+    /// Whether the host may have been changed by it.
+    pub const fn may_have_effect(&self) -> bool {
+        match self {
+            Self::Exited(_) | Self::Signalled(_) | Self::TimedOut { .. } | Self::Cancelled { .. } | Self::Lost(_) => {
+                true
+            }
+            Self::NotStarted { .. } => false,
+        }
+    }
+
+    /// The exit code, if there was one.
+    pub const fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Exited(code) => Some(*code),
+            Self::Signalled(_)
+            | Self::TimedOut { .. }
+            | Self::Cancelled { .. }
+            | Self::NotStarted { .. }
+            | Self::Lost(_) => None,
+        }
+    }
+
+    /// The word used as `errorCode` in the audit log and as an attempt's ending.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Exited(_) => "exited",
+            Self::Signalled(_) => "signalled",
+            Self::TimedOut { .. } => "timeout",
+            Self::Cancelled { .. } => "cancelled",
+            Self::NotStarted { reason, .. } => reason,
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let killed = |is_confirmed| match is_confirmed {
+            true => "its processes were killed",
+            false => "whether its processes are gone could not be confirmed; look on the host",
+        };
+        match self {
+            Self::Exited(code) => write!(f, "ended with exit code {code}"),
+            Self::Signalled(signal) => write!(f, "was ended by signal {signal}"),
+            Self::TimedOut { is_confirmed } => write!(f, "did not end in time; {}", killed(*is_confirmed)),
+            Self::Cancelled { is_confirmed } => write!(f, "was cancelled; {}", killed(*is_confirmed)),
+            Self::NotStarted { message, .. } => write!(f, "could not be started: {message}"),
+            Self::Lost(message) => write!(f, "was lost sight of, so whether it took effect is unknown: {message}"),
+        }
+    }
+}
+
+/// What follows from an attempt's outcome.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum After {
+    /// The place is done.
+    Completed,
+    /// Another attempt, not before this.
+    RetryAt(Timestamp),
+    /// No attempt is left.
+    Failed,
+    /// Its time was over, and no attempt is left.
+    TimedOut,
+    /// It was cancelled.
+    Cancelled,
+    /// Unknown, and not to be run again blindly.
+    Interrupted,
+    /// Nothing was run on the host yet and it cannot be reached: the whole execution waits for it.
+    ReachAgain,
+}
