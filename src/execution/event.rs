@@ -146,6 +146,8 @@ impl Event {
 pub enum Outcome {
     /// By itself, with this exit code.
     Exited(i32),
+    /// By itself, with an expected exit code, but what it printed lacks a declared output.
+    BadOutput { code: i32, message: String },
     /// By a signal; its name without `SIG`.
     Signalled(String),
     /// Its time was over and its process group was killed.
@@ -174,9 +176,12 @@ impl Outcome {
     /// Whether the host may have been changed by it.
     pub const fn may_have_effect(&self) -> bool {
         match self {
-            Self::Exited(_) | Self::Signalled(_) | Self::TimedOut { .. } | Self::Cancelled { .. } | Self::Lost(_) => {
-                true
-            }
+            Self::Exited(_)
+            | Self::BadOutput { .. }
+            | Self::Signalled(_)
+            | Self::TimedOut { .. }
+            | Self::Cancelled { .. }
+            | Self::Lost(_) => true,
             Self::NotStarted { .. } => false,
         }
     }
@@ -184,7 +189,7 @@ impl Outcome {
     /// The exit code, if there was one.
     pub const fn exit_code(&self) -> Option<i32> {
         match self {
-            Self::Exited(code) => Some(*code),
+            Self::Exited(code) | Self::BadOutput { code, .. } => Some(*code),
             Self::Signalled(_)
             | Self::TimedOut { .. }
             | Self::Cancelled { .. }
@@ -197,6 +202,7 @@ impl Outcome {
     pub fn code(&self) -> &str {
         match self {
             Self::Exited(_) => "exited",
+            Self::BadOutput { .. } => "bad_output",
             Self::Signalled(_) => "signalled",
             Self::TimedOut { .. } => "timeout",
             Self::Cancelled { .. } => "cancelled",
@@ -214,6 +220,7 @@ impl std::fmt::Display for Outcome {
         };
         match self {
             Self::Exited(code) => write!(f, "ended with exit code {code}"),
+            Self::BadOutput { code, message } => write!(f, "ended with exit code {code}, but {message}"),
             Self::Signalled(signal) => write!(f, "was ended by signal {signal}"),
             Self::TimedOut { is_confirmed } => write!(f, "did not end in time; {}", killed(*is_confirmed)),
             Self::Cancelled { is_confirmed } => write!(f, "was cancelled; {}", killed(*is_confirmed)),

@@ -409,7 +409,8 @@ fn finish(state: &mut State, at: Timestamp, status: Status, error: Option<&str>)
                     state.steps.iter().all(StepState::is_over)
                 }
         }
-        Status::Failed | Status::Timeout => true,
+        Status::Failed => true,
+        Status::Timeout => state.is_timed_out || state.steps.iter().any(|step| step.status == StepStatus::Timeout),
         Status::Cancelled => state.cancelled_by.is_some(),
         Status::Pending
         | Status::Approved

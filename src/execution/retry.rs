@@ -36,8 +36,8 @@ fn judge_step(state: &State, step: &StepState, planned: &PlannedStep, outcome: &
         Outcome::Exited(code) if planned.expected_exit_codes.contains(code) => After::Completed,
         Outcome::Exited(code) if any_failure || retry.on_exit_codes.contains(code) => again().unwrap_or(After::Failed),
         Outcome::Exited(_) => After::Failed,
-        Outcome::Signalled(_) if any_failure => again().unwrap_or(After::Failed),
-        Outcome::Signalled(_) => After::Failed,
+        Outcome::Signalled(_) | Outcome::BadOutput { .. } if any_failure => again().unwrap_or(After::Failed),
+        Outcome::Signalled(_) | Outcome::BadOutput { .. } => After::Failed,
         // Two copies at once would be worse than none: only what is known to be dead is tried again.
         Outcome::TimedOut { is_confirmed: true } if any_failure => again().unwrap_or(After::TimedOut),
         Outcome::TimedOut { .. } => After::TimedOut,
@@ -56,7 +56,7 @@ fn judge_step(state: &State, step: &StepState, planned: &PlannedStep, outcome: &
 fn judge_undo(undo: &StepState, outcome: &Outcome, now: Timestamp) -> After {
     match outcome {
         Outcome::Exited(0) => After::Completed,
-        Outcome::Exited(_) | Outcome::Signalled(_) => After::Failed,
+        Outcome::Exited(_) | Outcome::BadOutput { .. } | Outcome::Signalled(_) => After::Failed,
         Outcome::TimedOut { .. } => After::TimedOut,
         Outcome::Cancelled { .. } => After::Cancelled,
         Outcome::NotStarted { is_retryable: true, .. } if undo.tries < limits::UNDO_REACH_TRIES => {

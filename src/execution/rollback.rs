@@ -36,7 +36,7 @@ pub fn order(state: &State, plan: &Plan) -> Vec<usize> {
     let is_undone = |index: &usize| {
         let Some(step) = state.steps.get(*index) else { return false };
         let has_undo = plan.steps.get(*index).is_some_and(|planned| planned.undo.is_some());
-        let is_included = plan.rollback.include_failed || !step.has_failed();
+        let is_included = plan.rollback.include_failed || step.status == StepStatus::Completed;
         has_undo && step.is_touched && is_included
     };
     state.started.iter().rev().copied().filter(is_undone).collect()
