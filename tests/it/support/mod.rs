@@ -1,5 +1,6 @@
 //! What several tests share.
 
+pub mod postgres;
 pub mod sshd;
 
 use std::path::{Path, PathBuf};

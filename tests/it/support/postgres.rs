@@ -1,0 +1,146 @@
+//! A private PostgreSQL: one cluster per test process, one fresh database per test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A running cluster. A static is never dropped, so its end is the watcher's business: see [`start`].
+struct Cluster {
+    socket: PathBuf,
+    _watcher: Child,
+}
+
+static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// URL of a new, empty database on the private cluster, which is started at the first call.
+pub fn database() -> String {
+    let cluster = CLUSTER.get_or_init(start);
+    let name = format!("douse_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    sql(&cluster.socket, &format!("CREATE DATABASE {name}"));
+    format!("postgres://postgres@{}/{name}", cluster.socket.display().to_string().replace('/', "%2F"))
+}
+
+/// Ends all connections to the database of `url` and refuses new ones: a database that is gone.
+#[expect(dead_code, reason = "for the scenarios")]
+pub fn take_away(url: &str) {
+    let name = name_of(url);
+    let cluster = CLUSTER.get().expect("the URL is of this cluster");
+    sql(&cluster.socket, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
+    sql(&cluster.socket, &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
+}
+
+/// Undoes [`take_away`].
+#[expect(dead_code, reason = "for the scenarios")]
+pub fn give_back(url: &str) {
+    let cluster = CLUSTER.get().expect("the URL is of this cluster");
+    sql(&cluster.socket, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", name_of(url)));
+}
+
+fn name_of(url: &str) -> &str {
+    url.rsplit('/').next().expect("a database name")
+}
+
+/// The newest installed server's directory of programs.
+fn programs() -> PathBuf {
+    let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, bin)| bin.join("initdb").exists() && bin.join("postgres").exists())
+        .collect();
+    found.sort();
+    found.pop().expect("PostgreSQL is not installed: apt-get install postgresql").1
+}
+
+/// `program`, as user `postgres` if we are root: PostgreSQL refuses to run as root.
+fn unprivileged(program: &Path) -> Command {
+    if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("a Uid line");
+    uid.split_whitespace().nth(1) == Some("0")
+}
+
+fn start() -> Cluster {
+    let bin = programs();
+    // In the system's temporary directory, not below a home that user `postgres` may not enter.
+    let root = tempfile::Builder::new().prefix("douse-pg-").tempdir().expect("a temporary directory").keep();
+    if is_root() {
+        run(Command::new("chown").arg("postgres:postgres").arg(&root));
+    }
+    let data = root.join("data");
+    run(unprivileged(&bin.join("initdb"))
+        .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+        .arg(&data));
+    // The watcher's standard input ends with this process, however it dies; then it stops the server and cleans up.
+    let mut serve = unprivileged(&bin.join("postgres"));
+    serve.arg("-D").arg(&data).arg("-k").arg(&root).args([
+        "-c",
+        "listen_addresses=",
+        "-c",
+        "max_connections=300",
+        "-c",
+        "fsync=off",
+        "-c",
+        "autovacuum=off",
+    ]);
+    let line: Vec<String> = std::iter::once(serve.get_program())
+        .chain(serve.get_args())
+        .map(|word| format!("'{}'", word.to_str().expect("UTF-8")))
+        .collect();
+    let script = format!(
+        "trap '' INT TERM HUP; {} >'{root}/log' 2>&1 </dev/null & server=$!; cat >/dev/null; kill -INT $server; wait $server; rm -rf '{root}'",
+        line.join(" "),
+        root = root.display()
+    );
+    let watcher = Command::new("sh")
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !ready(&bin, &root) {
+        let log = || std::fs::read_to_string(root.join("log")).unwrap_or_default();
+        assert!(Instant::now() < deadline, "PostgreSQL does not start:\n{}", log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Cluster { socket: root, _watcher: watcher }
+}
+
+fn ready(bin: &Path, socket: &Path) -> bool {
+    Command::new(bin.join("pg_isready"))
+        .arg("-q")
+        .arg("-h")
+        .arg(socket)
+        .args(["-U", "postgres"])
+        .status()
+        .expect("pg_isready")
+        .success()
+}
+
+fn sql(socket: &Path, text: &str) {
+    run(Command::new(programs().join("psql"))
+        .args(["-X", "-q", "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1"])
+        .arg("-h")
+        .arg(socket)
+        .args(["-c", text]));
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
