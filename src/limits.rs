@@ -96,3 +96,13 @@ pub const UNDO_REACH_TRIES: u32 = 3;
 pub const UNDO_REACH_DELAY: Duration = Duration::from_secs(5);
 /// Longest wait between two tries to reach a host before the first step.
 pub const REACH_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
+/// Connections to PostgreSQL, and readers of a SQLite file (which has one writer).
+pub const DATABASE_CONNECTIONS_MAX: u32 = 8;
+/// TCP connect and log-in to PostgreSQL.
+pub const DATABASE_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A PostgreSQL server that acknowledges nothing for this long is given up.
+pub const DATABASE_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for a free connection: below [`WEBHOOK_COMMIT_TIMEOUT`], so that the sender gets its 503 in time.
+pub const DATABASE_WAIT_MAX: Duration = Duration::from_secs(4);
+/// How long SQLite waits for another process's lock (a backup, `sqlite3` by hand).
+pub const DATABASE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);

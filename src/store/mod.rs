@@ -1,1 +1,211 @@
-//! Storage.
+//! The database: one blocking seam, and one file of plain query functions per table.
+//!
+//! [`Store::read`] and [`Store::write`] run a closure over a [`Db`] on a blocking thread, each in one transaction.
+//! Query functions are synchronous and take `&mut Db`, so that several make one transaction. They decide nothing:
+//! what a row means is told by the nouns, and the engine's stages call both. Diesel is used here and nowhere else.
+//!
+//! Constraints stand in `migrations/`, for both engines; `schema.rs` is compared with them by a test.
+
+pub mod alerts;
+pub mod audit;
+pub mod deliveries;
+pub mod episodes;
+pub mod sources;
+
+mod connection;
+mod error;
+mod kinds;
+mod location;
+mod locks;
+mod migrate;
+mod page;
+mod schema;
+mod types;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use diesel::r2d2::{ManageConnection, Pool};
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+pub use connection::Db;
+pub(crate) use connection::each_backend;
+use connection::{Access, Opener, pool};
+pub use error::StoreError;
+pub use kinds::*;
+use location::{DirectoryLock, Location};
+pub use locks::{lock_decisions, lock_ingest};
+pub use page::{Page, Paged};
+pub use types::Json;
+
+use crate::limits;
+
+/// The database of one engine; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pools: Arc<Pools>,
+}
+
+enum Pools {
+    Sqlite {
+        readers: Pool<Opener>,
+        writer: Pool<Opener>,
+        /// SQLite's busy handler starves writers under load; a fair queue before them does not.
+        turn: Arc<Semaphore>,
+        _lock: DirectoryLock,
+    },
+    Pg {
+        connections: Pool<Opener>,
+        /// Drives the connections, whichever runtime a caller lives in. `None` only while it is shut down.
+        runtime: Option<Runtime>,
+    },
+}
+
+impl Drop for Pools {
+    fn drop(&mut self) {
+        if let Self::Pg { runtime, .. } = self {
+            // A runtime must not be dropped where blocking is forbidden; this does not wait.
+            if let Some(runtime) = runtime.take() {
+                runtime.shutdown_background();
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Opens `sqlite://path` (made with its directory if missing) or `postgres://…`, and brings the tables up to date.
+    ///
+    /// A SQLite file belongs to one process at a time; its directory is locked.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let location = Location::parse(url)?;
+        blocking(move || {
+            let pools = match location {
+                Location::Sqlite(path) => open_sqlite(&path)?,
+                Location::Pg(config) => open_pg(*config)?,
+            };
+            Ok(Self { pools: Arc::new(pools) })
+        })
+        .await
+    }
+
+    /// Name of the engine, for logs.
+    pub fn engine(&self) -> &'static str {
+        match &*self.pools {
+            Pools::Sqlite { .. } => "sqlite",
+            Pools::Pg { .. } => "postgres",
+        }
+    }
+
+    /// Runs queries over one snapshot. Writing is refused by the engine.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let pools = Arc::clone(&self.pools);
+        blocking(move || {
+            let pool = match &*pools {
+                Pools::Sqlite { readers, .. } => readers,
+                Pools::Pg { connections, .. } => connections,
+            };
+            run(pool, Access::Read, f)
+        })
+        .await
+    }
+
+    /// Runs `f` in one transaction: committed when it returns `Ok`, rolled back when it returns `Err`.
+    ///
+    /// It runs to its end even if the caller is dropped meanwhile. On SQLite writers take turns; on PostgreSQL they do
+    /// not (READ COMMITTED): see [`lock_decisions`].
+    pub async fn write<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let pools = Arc::clone(&self.pools);
+        let turn = match &*pools {
+            Pools::Sqlite { turn, .. } => {
+                let turn = Arc::clone(turn).acquire_owned().await;
+                Some(turn.map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?)
+            }
+            Pools::Pg { .. } => None,
+        };
+        blocking(move || {
+            let pool = match &*pools {
+                Pools::Sqlite { writer, .. } => writer,
+                Pools::Pg { connections, .. } => connections,
+            };
+            let result = run(pool, Access::Write, f);
+            drop(turn);
+            result
+        })
+        .await
+    }
+
+    /// Takes every table away, with all data, and makes them anew. For the tests of the migrations.
+    #[doc(hidden)]
+    pub async fn rebuild(&self) -> Result<(), StoreError> {
+        let pools = Arc::clone(&self.pools);
+        blocking(move || {
+            let pool = match &*pools {
+                Pools::Sqlite { writer, .. } => writer,
+                Pools::Pg { connections, .. } => connections,
+            };
+            let mut db = pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            migrate::down(&mut db)?;
+            migrate::up(&mut db)
+        })
+        .await
+    }
+}
+
+fn run<T>(
+    pool: &Pool<Opener>,
+    access: Access,
+    f: impl FnOnce(&mut Db) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut db = pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    db.transaction(access, f)
+}
+
+/// The one place where the program leaves async code for the database.
+async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Defect(format!("a database task ended early: {error}"))),
+    }
+}
+
+fn open_sqlite(path: &Path) -> Result<Pools, StoreError> {
+    let lock = DirectoryLock::take(path)?;
+    let opener = |access| Opener::Sqlite { path: path.to_owned(), access };
+    // Opened by hand first: a pool would tell only that it timed out.
+    migrate::up(&mut opener(Access::Write).connect()?)?;
+    Ok(Pools::Sqlite {
+        readers: pool(opener(Access::Read), limits::DATABASE_CONNECTIONS_MAX)?,
+        writer: pool(opener(Access::Write), 1)?,
+        turn: Arc::new(Semaphore::new(1)),
+        _lock: lock,
+    })
+}
+
+fn open_pg(config: tokio_postgres::Config) -> Result<Pools, StoreError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("postgres")
+        .enable_all()
+        .build()
+        .map_err(|error| StoreError::Unavailable(format!("no thread for PostgreSQL: {error}")))?;
+    let opened = Opener::pg(config, runtime.handle().clone()).and_then(|opener| {
+        migrate::up(&mut opener.connect()?)?;
+        pool(opener, limits::DATABASE_CONNECTIONS_MAX)
+    });
+    match opened {
+        Ok(connections) => Ok(Pools::Pg { connections, runtime: Some(runtime) }),
+        Err(error) => {
+            runtime.shutdown_background();
+            Err(error)
+        }
+    }
+}

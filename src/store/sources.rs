@@ -1,0 +1,34 @@
+//! Sources, as far as deliveries have shown them. What a source may do stands in the configuration.
+
+use diesel::prelude::*;
+
+use super::schema::sources;
+use super::{Db, StoreError, each_backend};
+use crate::clock::Timestamp;
+
+/// Where webhooks come from, as seen.
+#[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
+#[diesel(table_name = sources)]
+pub struct SourceRow {
+    pub name: String,
+    pub first_seen_at: Timestamp,
+    pub last_delivery_at: Timestamp,
+    pub deliveries: i64,
+}
+
+/// Notes that `name` delivered at `now`.
+pub fn seen(db: &mut Db, name: &str, now: Timestamp) -> Result<(), StoreError> {
+    let row = SourceRow { name: name.to_owned(), first_seen_at: now, last_delivery_at: now, deliveries: 1 };
+    each_backend!(db, c => diesel::insert_into(sources::table)
+        .values(&row)
+        .on_conflict(sources::name)
+        .do_update()
+        .set((sources::last_delivery_at.eq(now), sources::deliveries.eq(sources::deliveries + 1)))
+        .execute(c))?;
+    Ok(())
+}
+
+/// All sources, by name.
+pub fn list(db: &mut Db) -> Result<Vec<SourceRow>, StoreError> {
+    Ok(each_backend!(db, c => sources::table.order(sources::name).select(SourceRow::as_select()).load(c))?)
+}
