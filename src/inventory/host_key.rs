@@ -6,14 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 /// Key types that Douse takes from a host. DSA is gone from OpenSSH; certificates are not looked at yet.
-pub const ALGORITHMS: [&str; 6] = [
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "ssh-rsa",
-    "sk-ssh-ed25519@openssh.com",
-];
+pub const ALGORITHMS: [&str; 5] =
+    ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"];
 
 /// Why a line is not a host key.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 //! `engine/execute` hands a [`Job`] to a [`Transport`] and gets a [`Finished`]. SSH is the first implementation;
 //! `fake` is the second, for tests of the engine.
 
+pub mod capture;
 pub mod fake;
 pub mod script;
 pub mod ssh;
@@ -100,6 +101,12 @@ pub enum RefusalKind {
     Credential,
     /// The host refused a session.
     Session,
+    /// The login user's shell ended before the command: a login script, `nologin`, a missing folder.
+    Shell,
+    /// `sudo` refused.
+    Become,
+    /// The command cannot be put into a script: a NUL byte, a wrong variable name.
+    Invalid,
 }
 
 impl RefusalKind {
@@ -113,12 +120,37 @@ impl RefusalKind {
             Self::Authentication => "authentication",
             Self::Credential => "credential",
             Self::Session => "session",
+            Self::Shell => "shell",
+            Self::Become => "become",
+            Self::Invalid => "invalid",
         }
     }
 
     /// May be gone by itself in a while: the execution stays approved and is tried again.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Unreachable | Self::Handshake | Self::Session)
+    }
+}
+
+impl Refusal {
+    /// A refusal with its message.
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Finished {
+    /// An attempt that started nothing.
+    pub fn not_started(refusal: Refusal) -> Self {
+        Self { ending: Ending::NotStarted(refusal), stdout: Captured::default(), stderr: Captured::default() }
     }
 }
 

@@ -1,1 +1,1 @@
-//! SSH by russh.
+//! SSH.

@@ -1,1 +1,0 @@
-//! The script that a host's shell reads.
