@@ -27,7 +27,7 @@ words! {
 
 /// One incident of one alert of one source.
 ///
-/// Invariant: `earliest_starts_at <= latest_starts_at`; `ended_at` is set exactly when the state is not open.
+/// Invariant: `earliest_starts_at <= latest_starts_at <= ended_at`; `ended_at` is set exactly when the state is not open.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Episode {
     /// Counts the episodes of the fingerprint, from 1.
@@ -113,8 +113,7 @@ fn firing(latest: Option<&Episode>, starts_at: Timestamp, received_at: Timestamp
         let old = Episode { state: EpisodeState::Superseded, ended_at: Some(starts_at), ..latest.clone() };
         return Outcome::Superseding { old, new: Episode::firing(latest.number.saturating_add(1), starts_at) };
     };
-    // A hostile body can resolve an alert before its start; its own firing is late all the same.
-    if starts_at <= ended_at.max(latest.latest_starts_at) {
+    if starts_at <= ended_at {
         let suspect = latest.suspect || received_at > ended_at.plus(SUSPECT_AFTER);
         return Outcome::Late(Episode { suspect, ..latest.with_start(starts_at) });
     }
@@ -122,6 +121,8 @@ fn firing(latest: Option<&Episode>, starts_at: Timestamp, received_at: Timestamp
 }
 
 fn resolved(latest: Option<&Episode>, Sighting { starts_at, ends_at, .. }: Sighting) -> Outcome {
+    // A body that ends an alert before its start contradicts itself; its start at least has been reached.
+    let ends_at = ends_at.map(|end| end.max(starts_at));
     let Some(latest) = latest else { return Outcome::UnknownResolved(Episode::closed(1, starts_at, ends_at)) };
     let Some(ended_at) = latest.ended_at else {
         // The latest start, not the earliest: a repeated firing of the incident before this one has moved the earliest
@@ -133,7 +134,7 @@ fn resolved(latest: Option<&Episode>, Sighting { starts_at, ends_at, .. }: Sight
         let ended_at = Some(ends_at.unwrap_or(seen.latest_starts_at));
         return Outcome::Resolved(Episode { state: EpisodeState::Resolved, ended_at, ..seen });
     };
-    if starts_at <= ended_at.max(latest.latest_starts_at) {
+    if starts_at <= ended_at {
         // The later of two ends: a firing between them, still on its way, is then known to be late.
         let ended_at = Some(ended_at.max(ends_at.unwrap_or(ended_at)));
         return Outcome::AlreadyEnded(Episode { ended_at, ..latest.with_start(starts_at) });
