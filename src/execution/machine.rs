@@ -3,10 +3,12 @@
 //! Deciding what should happen is [`super::next`]'s; this only refuses what must not. Called by the engine for each
 //! event before it is stored, and for stored ones when it reads them back.
 
+mod places;
+
 use crate::clock::Timestamp;
 
-use super::event::{After, Event, Outcome, Place};
-use super::state::{InFlight, State, StepState, UndoState};
+use super::event::Event;
+use super::state::{InFlight, State, StepState};
 use super::{Phase, RollbackState, Status, StepStatus, Verification};
 
 /// The machine does not have this transition.
@@ -140,28 +142,28 @@ fn change(state: &mut State, at: Timestamp, event: &Event) -> Change {
             Ok(())
         }
         Event::ConditionMet { place } => {
-            let step = fresh(state, *place)?;
+            let step = places::fresh(state, *place)?;
             if step.is_condition_met {
                 return Err("its condition was asked already");
             }
             step.is_condition_met = true;
             Ok(())
         }
-        Event::StepSkipped { place } => over(fresh(state, *place)?, at, StepStatus::Skipped),
+        Event::StepSkipped { place } => places::over(places::fresh(state, *place)?, at, StepStatus::Skipped),
         Event::StepRefused { place, code, message } => {
-            let step = open(state, *place)?;
+            let step = places::open(state, *place)?;
             step.refusal = Some((code.clone(), message.clone()));
-            over(step, at, StepStatus::Failed)
+            places::over(step, at, StepStatus::Failed)
         }
         Event::AttemptStarted { place, attempt, number } => {
-            start(state, at, InFlight { place: *place, attempt: *attempt }, *number)
+            places::start(state, at, InFlight { place: *place, attempt: *attempt }, *number)
         }
         Event::AttemptFinished { place, attempt, outcome, after } => {
             if state.in_flight != Some(InFlight { place: *place, attempt: *attempt }) {
                 return Err("this attempt is not under way");
             }
             state.in_flight = None;
-            finish_attempt(state, at, *place, outcome, after)
+            places::finish_attempt(state, at, *place, outcome, after)
         }
         Event::Halted { .. } => {
             running(state)?;
@@ -186,7 +188,7 @@ fn change(state: &mut State, at: Timestamp, event: &Event) -> Change {
             state.is_timed_out = true;
             Ok(())
         }
-        Event::RollbackStarted { undos } => start_rollback(state, at, undos),
+        Event::RollbackStarted { undos } => places::start_rollback(state, at, undos),
         Event::RollbackFinished { is_stuck } => {
             idle(state)?;
             if state.rollback != RollbackState::Running {
@@ -196,7 +198,7 @@ fn change(state: &mut State, at: Timestamp, event: &Event) -> Change {
                 return Err("not every undo is done");
             }
             state.rollback = if *is_stuck { RollbackState::Stuck } else { RollbackState::Done };
-            skip_pending(state, at);
+            places::skip_pending(state, at);
             Ok(())
         }
         Event::Interrupted { reason } => {
@@ -207,7 +209,7 @@ fn change(state: &mut State, at: Timestamp, event: &Event) -> Change {
             state.error = Some(reason.clone());
             state.status = Status::Interrupted;
             state.halted_since = None;
-            skip_pending(state, at);
+            places::skip_pending(state, at);
             Ok(())
         }
         Event::Finished { status, error } => {
@@ -230,103 +232,6 @@ fn running(state: &State) -> Change {
 fn idle(state: &State) -> Change {
     running(state)?;
     if state.in_flight.is_some() { Err("an attempt is under way") } else { Ok(()) }
-}
-
-/// The place where the next attempt may be made, not over yet.
-fn open(state: &mut State, place: Place) -> Result<&mut StepState, &'static str> {
-    idle(state)?;
-    match (place, state.phase) {
-        (Place::Step(index), Phase::Main) => {
-            if state.undoes.is_some() {
-                return Err("it only undoes");
-            }
-            if state.cancelled_by.is_some() || state.is_timed_out || state.unreached.is_some() {
-                return Err("no step may be started any more");
-            }
-            if state.steps.iter().take(index).any(|earlier| !earlier.is_over()) {
-                return Err("an earlier step is not over");
-            }
-        }
-        (Place::Undo(position), Phase::Rollback) => {
-            if state.rollback != RollbackState::Running {
-                return Err("no rollback is under way");
-            }
-            if state.undos.iter().take(position).any(|earlier| !earlier.state.is_over()) {
-                return Err("an earlier undo is not over");
-            }
-        }
-        (Place::Step(_), Phase::Rollback | Phase::Verify | Phase::Finally) => return Err("its steps are over"),
-        (Place::Undo(_), Phase::Main | Phase::Verify | Phase::Finally) => return Err("no rollback is under way"),
-    }
-    let step = state.at_mut(place).ok_or("there is no such place")?;
-    if step.is_over() { Err("that place is over") } else { Ok(step) }
-}
-
-/// The same, and nothing was attempted there yet.
-fn fresh(state: &mut State, place: Place) -> Result<&mut StepState, &'static str> {
-    let step = open(state, place)?;
-    if step.attempts > 0 && step.status != StepStatus::Pending { Err("it was attempted already") } else { Ok(step) }
-}
-
-fn over(step: &mut StepState, at: Timestamp, status: StepStatus) -> Change {
-    step.status = status;
-    step.retry_at = None;
-    step.ended_at = Some(at);
-    Ok(())
-}
-
-fn start(state: &mut State, at: Timestamp, flight: InFlight, number: u32) -> Change {
-    if state.halted_since.is_some() {
-        return Err("the kill switch keeps it");
-    }
-    let step = open(state, flight.place)?;
-    if number != step.attempts + 1 {
-        return Err("attempts are numbered in order");
-    }
-    if step.retry_at.is_some_and(|retry_at| at < retry_at) {
-        return Err("its next attempt is not due");
-    }
-    step.status = StepStatus::Running;
-    step.attempts += 1;
-    step.tries += 1;
-    step.retry_at = None;
-    step.started_at.get_or_insert(at);
-    state.in_flight = Some(flight);
-    if let Place::Step(index) = flight.place
-        && !state.started.contains(&index)
-    {
-        state.started.push(index);
-    }
-    Ok(())
-}
-
-fn finish_attempt(state: &mut State, at: Timestamp, place: Place, outcome: &Outcome, after: &After) -> Change {
-    if *after == After::ReachAgain {
-        if state.is_touched() || outcome.may_have_effect() || state.phase != Phase::Main {
-            return Err("something may have been run on the host");
-        }
-        state.unreached = Some(outcome.to_string());
-    }
-    let step = state.at_mut(place).ok_or("there is no such place")?;
-    step.outcome = Some(outcome.clone());
-    step.is_touched |= outcome.may_have_effect();
-    step.lost += u32::from(matches!(outcome, Outcome::Lost(_)));
-    match after {
-        After::RetryAt(retry_at) => {
-            step.retry_at = Some(*retry_at);
-            Ok(())
-        }
-        After::ReachAgain => {
-            step.status = StepStatus::Pending;
-            Ok(())
-        }
-        After::Completed if outcome.exit_code().is_none() => Err("a missing exit status is never success"),
-        After::Completed => over(step, at, StepStatus::Completed),
-        After::Failed => over(step, at, StepStatus::Failed),
-        After::TimedOut => over(step, at, StepStatus::Timeout),
-        After::Cancelled => over(step, at, StepStatus::Cancelled),
-        After::Interrupted => over(step, at, StepStatus::Interrupted),
-    }
 }
 
 /// Back to `approved`, as if it had not been claimed: nothing was run.
@@ -374,28 +279,6 @@ fn cancel(state: &mut State, at: Timestamp, by: &str, reason: Option<&str>) -> C
         | Status::Expired
         | Status::Interrupted => Err("only what waits or runs is cancelled"),
     }
-}
-
-fn start_rollback(state: &mut State, at: Timestamp, undos: &[usize]) -> Change {
-    idle(state)?;
-    if state.phase == Phase::Rollback {
-        return Err("its rollback has begun already");
-    }
-    match &state.undoes {
-        Some(undoes) if undoes != undos => return Err("it undoes something else"),
-        None if undos.iter().any(|index| !state.steps.get(*index).is_some_and(|step| step.is_touched)) => {
-            return Err("a step that was not started is never undone");
-        }
-        Some(_) | None => {}
-    }
-    if undos.iter().enumerate().any(|(position, step)| undos.iter().take(position).any(|earlier| earlier == step)) {
-        return Err("a step is undone at most once");
-    }
-    skip_pending(state, at);
-    state.phase = Phase::Rollback;
-    state.rollback = RollbackState::Running;
-    state.undos = undos.iter().map(|step| UndoState { step: *step, state: StepState::new() }).collect();
-    Ok(())
 }
 
 fn finish(state: &mut State, at: Timestamp, status: Status, error: Option<&str>) -> Change {
@@ -447,28 +330,5 @@ fn end(state: &mut State, at: Timestamp, status: Status) {
     state.held_until = None;
     state.next_try_at = None;
     state.halted_since = None;
-    skip_pending(state, at);
-}
-
-/// What was not reached never will be; what waited for another attempt gets none.
-fn skip_pending(state: &mut State, at: Timestamp) {
-    let is_cancelled = state.cancelled_by.is_some();
-    let is_timed_out = state.is_timed_out;
-    let undos = state.undos.iter_mut().map(|undo| &mut undo.state);
-    for step in state.steps.iter_mut().chain(undos) {
-        step.status = match step.status {
-            StepStatus::Pending => StepStatus::Skipped,
-            StepStatus::Running if is_cancelled => StepStatus::Cancelled,
-            StepStatus::Running if is_timed_out => StepStatus::Timeout,
-            StepStatus::Running => StepStatus::Failed,
-            StepStatus::Completed
-            | StepStatus::Failed
-            | StepStatus::Timeout
-            | StepStatus::Skipped
-            | StepStatus::Cancelled
-            | StepStatus::Interrupted => continue,
-        };
-        step.retry_at = None;
-        step.ended_at = Some(at);
-    }
+    places::skip_pending(state, at);
 }
