@@ -1,1 +1,1 @@
-//! Tests: scenarios.
+//! The whole engine with real programs around it, end to end.

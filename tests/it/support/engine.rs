@@ -1,0 +1,212 @@
+//! `douse serve` as a child process: the real binary, its own folder, its own address.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::http::{self, Answer};
+use super::program::Program;
+use super::sshd::free_address;
+use super::wait::{wait_for, wait_until};
+
+/// Token of the webhook's only source, `main`.
+pub const WEBHOOK_TOKEN: &str = "webhook-token-of-the-tests";
+/// Token of an admin named `ada`.
+pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+/// Token of an engineer named `eve`.
+pub const ENGINEER_TOKEN: &str = "engineer-token-of-the-tests";
+/// Token of a viewer named `vic`.
+pub const VIEWER_TOKEN: &str = "viewer-token-of-the-tests";
+
+/// A running engine; its folder lives as long as this does.
+pub struct Engine {
+    pub url: String,
+    address: SocketAddr,
+    program: Option<Program>,
+    folder: TempDir,
+}
+
+/// What an engine is started with.
+#[derive(Default)]
+pub struct Setup {
+    storage: Option<String>,
+    servers: Vec<String>,
+    runbooks: Vec<(String, String)>,
+    config: String,
+    address: Option<SocketAddr>,
+}
+
+impl Setup {
+    /// The URL of a database; without it, SQLite in the engine's folder.
+    pub fn storage(mut self, url: &str) -> Self {
+        self.storage = Some(url.to_owned());
+        self
+    }
+
+    /// An entry of `servers.yml`, as [`super::sshd::Sshd::server_yaml`] makes them.
+    pub fn server(mut self, entry: String) -> Self {
+        self.servers.push(entry);
+        self
+    }
+
+    /// A runbook's file name and text.
+    pub fn runbook(mut self, file: &str, text: &str) -> Self {
+        self.runbooks.push((file.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// More sections of `douse.yml` (`limits`, `blackouts`, …).
+    pub fn config(mut self, yaml: &str) -> Self {
+        self.config.push_str(yaml);
+        self.config.push('\n');
+        self
+    }
+
+    /// Listens there, for who has to know the address before the engine starts.
+    pub fn address(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Writes the files and starts `douse serve`; returns once it is ready.
+    pub fn start(self) -> Engine {
+        let mut engine = self.write();
+        engine.start();
+        engine
+    }
+
+    /// Writes the files only.
+    pub fn write(self) -> Engine {
+        let folder = TempDir::with_prefix("douse-engine-").unwrap();
+        let address = self.address.unwrap_or_else(free_address);
+        let runbooks = folder.path().join("runbooks");
+        fs::create_dir(&runbooks).unwrap();
+        for (file, text) in &self.runbooks {
+            fs::write(runbooks.join(file), text).unwrap();
+        }
+        let servers: String = self.servers.iter().map(|entry| format!("  - {entry}\n")).collect();
+        let servers = if servers.is_empty() { "servers: []\n".to_owned() } else { format!("servers:\n{servers}") };
+        fs::write(folder.path().join("servers.yml"), servers).unwrap();
+        let storage = self.storage.unwrap_or_else(|| "sqlite://data/douse.db".to_owned());
+        let tokens = json!([
+            {"name": "ada", "role": "admin", "token": ADMIN_TOKEN},
+            {"name": "eve", "role": "engineer", "token": ENGINEER_TOKEN},
+            {"name": "vic", "role": "viewer", "token": VIEWER_TOKEN},
+        ]);
+        let config = format!(
+            "web: {{listen_addresses: [\"{address}\"]}}\nstorage: {{url: \"{storage}\"}}\n\
+             sources: [{{name: main, bearer_token: {WEBHOOK_TOKEN}}}]\nrunbooks: {{dirs: [runbooks]}}\n\
+             servers: {{files: [servers.yml]}}\nauth: {{tokens: {tokens}}}\n{}",
+            self.config
+        );
+        fs::write(folder.path().join("douse.yml"), config).unwrap();
+        Engine { url: format!("http://{address}"), address, program: None, folder }
+    }
+}
+
+impl Engine {
+    /// Describes an engine; end with [`Setup::start`].
+    pub fn setup() -> Setup {
+        Setup::default()
+    }
+
+    /// Starts it (again), with the same folder, database and address, and waits until it is ready.
+    pub fn start(&mut self) {
+        let mut program = self.spawn();
+        let ready = format!("{}/-/ready", self.url);
+        program.wait_ready(|| http::get(&ready, None).is_some_and(|answer| answer.status == 200));
+        self.program = Some(program);
+    }
+
+    /// Starts it without waiting.
+    fn spawn(&self) -> Program {
+        let config = format!("--config.file={}", self.config_file().display());
+        Program::start(
+            Path::new(env!("CARGO_BIN_EXE_douse")),
+            "(it is this package)",
+            self.folder.path(),
+            ["serve", &config],
+        )
+    }
+
+    /// Asks it to end (SIGTERM).
+    pub fn stop(&mut self) -> Option<ExitStatus> {
+        self.program.take().and_then(|mut program| program.stop())
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub fn kill(&mut self) {
+        self.program = None;
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.program.as_ref().expect("the engine runs").pid()
+    }
+
+    /// Standard output and error so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("douse.log")).unwrap_or_default()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("douse.yml")
+    }
+
+    /// Where Alertmanager sends.
+    pub fn webhook(&self) -> String {
+        format!("{}/api/v1/webhooks/main", self.url)
+    }
+
+    /// Posts a webhook body as Alertmanager does.
+    pub fn deliver(&self, body: &Value) -> Answer {
+        http::post(&self.webhook(), Some(WEBHOOK_TOKEN), Some(body)).expect("the engine answers")
+    }
+
+    /// `GET` as the viewer; fails unless the answer is 200.
+    pub fn get(&self, path: &str) -> Value {
+        let answer = http::get(&format!("{}{path}", self.url), Some(VIEWER_TOKEN)).expect("the engine answers");
+        assert_eq!(answer.status, 200, "GET {path}: {}", answer.text);
+        answer.json()
+    }
+
+    /// `POST` as the admin, whatever the answer is.
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        http::post(&format!("{}{path}", self.url), Some(ADMIN_TOKEN), Some(body)).expect("the engine answers")
+    }
+
+    /// All executions, the newest first.
+    pub fn executions(&self) -> Vec<Value> {
+        self.get("/api/v1/executions?limit=200")["items"].as_array().expect("a list").clone()
+    }
+
+    /// One execution with its steps.
+    pub fn execution(&self, id: &str) -> Value {
+        self.get(&format!("/api/v1/executions/{id}"))
+    }
+
+    /// Waits for the first execution of `runbook` to be there.
+    pub fn wait_execution(&self, runbook: &str, limit: Duration) -> String {
+        let found = wait_for(&format!("an execution of {runbook}"), limit, || {
+            self.executions().into_iter().rev().find(|execution| execution["runbook"] == runbook)
+        });
+        found["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Waits until an execution has that status, and returns it.
+    pub fn wait_status(&self, id: &str, status: &str, limit: Duration) -> Value {
+        wait_until(&format!("execution {id} is {status}"), limit, || self.execution(id), |now| now["status"] == status)
+    }
+}
