@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use super::schema::episodes;
 use super::types::cleaned;
-use super::{CloseReason, Db, DecideState, EpisodeState, Page, Paged, StoreError, each_backend};
+use super::{Db, DecideState, Page, Paged, StoreError, each_backend};
+use crate::alert::episode::{Episode, EpisodeState};
 use crate::clock::Timestamp;
 use crate::id::{AlertId, EpisodeId};
 
@@ -18,14 +19,13 @@ pub struct EpisodeRow {
     /// Counts from 1 per (source, fingerprint).
     pub number: i32,
     pub state: EpisodeState,
-    pub close_reason: Option<CloseReason>,
     /// Earliest `startsAt` seen.
-    pub first_starts_at: Timestamp,
+    pub earliest_starts_at: Timestamp,
     /// Latest `startsAt` seen.
     pub latest_starts_at: Timestamp,
-    /// Latest time at which a body said that it fires, in the bodies' own time; null if only its end is known.
-    pub last_seen_firing: Option<Timestamp>,
-    /// The body's `endsAt`.
+    /// The latest moment at which it is known to have fired, in the bodies' own time.
+    pub last_seen_firing: Timestamp,
+    /// The body's `endsAt`; of a superseded one the start of its successor.
     pub ended_at: Option<Timestamp>,
     /// It fired again long after its end: perhaps the end was false.
     pub suspect: bool,
@@ -37,6 +37,33 @@ pub struct EpisodeRow {
     pub decide_state: DecideState,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+impl EpisodeRow {
+    /// The episode as `alert::episode` knows it.
+    pub fn episode(&self) -> Episode {
+        Episode {
+            number: self.number,
+            state: self.state,
+            earliest_starts_at: self.earliest_starts_at,
+            latest_starts_at: self.latest_starts_at,
+            last_seen_firing: self.last_seen_firing,
+            ended_at: self.ended_at,
+            suspect: self.suspect,
+        }
+    }
+
+    /// Takes over what `alert::episode` said.
+    pub fn set_episode(&mut self, episode: &Episode, now: Timestamp) {
+        self.number = episode.number;
+        self.state = episode.state;
+        self.earliest_starts_at = episode.earliest_starts_at;
+        self.latest_starts_at = episode.latest_starts_at;
+        self.last_seen_firing = episode.last_seen_firing;
+        self.ended_at = episode.ended_at;
+        self.suspect = episode.suspect;
+        self.updated_at = now;
+    }
 }
 
 /// Which episodes a list shows; everything `None` shows all.
@@ -114,7 +141,7 @@ pub fn occurrences(db: &mut Db, source: &str, fingerprint: &str, since: Timestam
     Ok(each_backend!(db, c => episodes::table
         .filter(episodes::source.eq(source))
         .filter(episodes::fingerprint.eq(fingerprint))
-        .filter(episodes::first_starts_at.ge(since))
+        .filter(episodes::earliest_starts_at.ge(since))
         .count()
         .get_result(c))?)
 }

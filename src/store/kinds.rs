@@ -16,26 +16,6 @@ words! {
 }
 
 words! {
-    /// Whether an incident goes on.
-    EpisodeState {
-        /// It burns, as far as is known.
-        Open = "open",
-        /// It is over.
-        Closed = "closed",
-    }
-}
-
-words! {
-    /// Why an episode was closed.
-    CloseReason {
-        /// Its sender said so.
-        Resolved = "resolved",
-        /// A later one of the same alert began.
-        Superseded = "superseded",
-    }
-}
-
-words! {
     /// Whether the matching stage has seen an episode.
     DecideState {
         /// Not yet.

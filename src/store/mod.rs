@@ -7,10 +7,27 @@
 //! Constraints stand in `migrations/`, for both engines; `schema.rs` is compared with them by a test.
 
 pub mod alerts;
+pub mod attempts;
 pub mod audit;
+pub mod batches;
+pub mod blackouts;
+pub mod breakers;
+pub mod decisions;
 pub mod deliveries;
+pub mod details;
 pub mod episodes;
+pub mod events;
+pub mod executions;
+pub mod facts;
+pub mod idempotency;
+pub mod pauses;
+pub mod runbooks;
+pub mod servers;
 pub mod sources;
+pub mod steps;
+pub mod system_config;
+pub mod target_locks;
+pub mod triggers;
 
 mod connection;
 mod error;

@@ -7,6 +7,7 @@ use diesel::sql_types::Text;
 
 use super::bind::{bind, read};
 use crate::alert::AlertStatus;
+use crate::alert::episode::EpisodeState;
 use crate::audit::EventKind;
 use crate::execution::{Origin, Phase, RollbackState, Status, StepStatus, Verification};
 use crate::runbook::model::{Mode, OsType, RunbookStatus};
@@ -93,7 +94,6 @@ text_enum!(
     BatchState,
     BlackoutEffect,
     CircuitState,
-    CloseReason,
     ConnectionStatus,
     DecideState,
     DecisionVerdict,

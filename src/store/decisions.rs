@@ -1,0 +1,169 @@
+//! Decisions: what all gates said about one episode, runbook and trigger, and when they are asked again.
+
+use diesel::prelude::*;
+use serde_json::Value;
+
+use super::schema::decisions;
+use super::{Db, DecisionVerdict, Json, Page, Paged, StoreError, each_backend};
+use crate::clock::Timestamp;
+use crate::id::{AlertId, BatchId, DecisionId, EpisodeId, ExecutionId};
+
+/// All gates' answers for one episode, runbook and trigger.
+#[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
+#[diesel(table_name = decisions, treat_none_as_null = true)]
+pub struct DecisionRow {
+    pub id: DecisionId,
+    pub episode_id: EpisodeId,
+    pub alert_id: Option<AlertId>,
+    /// Null for `no_match`.
+    pub runbook: Option<String>,
+    pub runbook_version: Option<i32>,
+    pub trigger_name: Option<String>,
+    pub trigger_position: Option<i32>,
+    /// Null when no single server could be named.
+    pub server: Option<String>,
+    pub server_group: Option<String>,
+    pub verdict: DecisionVerdict,
+    /// When to ask again; null while held: when something is released.
+    pub held_until: Option<Timestamp>,
+    /// The worst gate's reason.
+    pub hold_reason: Option<String>,
+    /// Set while nothing but lock, rate or capacity holds it.
+    pub waits_since: Option<Timestamp>,
+    /// Time counted against `max_queue_age` before `waits_since`.
+    pub queued_ms: i64,
+    pub skip_reason: Option<String>,
+    pub conflicting_execution_id: Option<ExecutionId>,
+    /// Every gate's verdict, reason, message and evidence.
+    pub gates_json: Json<Value>,
+    pub execution_id: Option<ExecutionId>,
+    pub batch_id: Option<BatchId>,
+    pub policy_version: String,
+    pub rechecks: i32,
+    pub created_at: Timestamp,
+    pub decided_at: Timestamp,
+}
+
+/// Which decisions a list shows; everything `None` shows all.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DecisionFilter {
+    pub verdict: Option<DecisionVerdict>,
+    pub runbook: Option<String>,
+    pub server: Option<String>,
+    pub episode: Option<EpisodeId>,
+    pub alert: Option<AlertId>,
+    pub skip_reason: Option<String>,
+}
+
+/// Stores a new decision; a second one of the same episode, runbook and trigger is a conflict.
+pub fn insert(db: &mut Db, row: &DecisionRow) -> Result<(), StoreError> {
+    each_backend!(db, c => diesel::insert_into(decisions::table).values(row).execute(c))?;
+    Ok(())
+}
+
+/// Writes all columns of a known decision.
+pub fn update(db: &mut Db, row: &DecisionRow) -> Result<(), StoreError> {
+    let found = each_backend!(db, c => diesel::update(decisions::table.find(row.id)).set(row).execute(c))?;
+    if found == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+}
+
+/// One decision.
+pub fn get(db: &mut Db, id: DecisionId) -> Result<DecisionRow, StoreError> {
+    Ok(each_backend!(db, c => decisions::table.find(id).select(DecisionRow::as_select()).first(c))?)
+}
+
+/// The decision about an episode for one trigger of one runbook.
+pub fn find(db: &mut Db, episode: EpisodeId, runbook: &str, trigger: &str) -> Result<Option<DecisionRow>, StoreError> {
+    Ok(each_backend!(db, c => decisions::table
+        .filter(decisions::episode_id.eq(episode))
+        .filter(decisions::runbook.eq(runbook))
+        .filter(decisions::trigger_name.eq(trigger))
+        .select(DecisionRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// All decisions about an episode, in the order in which they were made.
+pub fn of_episode(db: &mut Db, episode: EpisodeId) -> Result<Vec<DecisionRow>, StoreError> {
+    Ok(each_backend!(db, c => decisions::table
+        .filter(decisions::episode_id.eq(episode))
+        .order(decisions::id)
+        .select(DecisionRow::as_select())
+        .load(c))?)
+}
+
+/// Held decisions whose time has come, longest waiting first. Those without a time wait for [`release_held`].
+pub fn due(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<DecisionRow>, StoreError> {
+    Ok(each_backend!(db, c => decisions::table
+        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+        .filter(decisions::held_until.le(now))
+        .order(decisions::held_until)
+        .then_order_by(decisions::id)
+        .limit(limit)
+        .select(DecisionRow::as_select())
+        .load(c))?)
+}
+
+/// Something was released (a pause, a breaker, a lock, a slot): every held decision is asked again at `now`.
+pub fn release_held(db: &mut Db, now: Timestamp) -> Result<usize, StoreError> {
+    Ok(each_backend!(db, c => diesel::update(decisions::table)
+        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+        .filter(decisions::held_until.is_null().or(decisions::held_until.gt(now)))
+        .set(decisions::held_until.eq(now))
+        .execute(c))?)
+}
+
+/// The held decisions of an episode are asked again at `now`: it has ended, or fires again.
+pub fn release_episode(db: &mut Db, episode: EpisodeId, now: Timestamp) -> Result<usize, StoreError> {
+    Ok(each_backend!(db, c => diesel::update(decisions::table)
+        .filter(decisions::episode_id.eq(episode))
+        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+        .set(decisions::held_until.eq(now))
+        .execute(c))?)
+}
+
+/// When the next held decision is due; `None` if none waits for a time.
+pub fn next_due(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
+    let earliest: Option<Option<Timestamp>> = each_backend!(db, c => decisions::table
+        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+        .filter(decisions::held_until.is_not_null())
+        .order(decisions::held_until)
+        .select(decisions::held_until)
+        .first(c)
+        .optional())?;
+    Ok(earliest.flatten())
+}
+
+/// Decisions, newest first.
+pub fn list(
+    db: &mut Db,
+    filter: &DecisionFilter,
+    page: Page<DecisionId>,
+) -> Result<Paged<DecisionRow, DecisionId>, StoreError> {
+    let rows = each_backend!(db, c: B => {
+        let mut query = decisions::table.select(DecisionRow::as_select()).into_boxed::<B>();
+        if let Some(value) = filter.verdict {
+            query = query.filter(decisions::verdict.eq(value));
+        }
+        if let Some(value) = &filter.runbook {
+            query = query.filter(decisions::runbook.eq(value));
+        }
+        if let Some(value) = &filter.server {
+            query = query.filter(decisions::server.eq(value));
+        }
+        if let Some(value) = filter.episode {
+            query = query.filter(decisions::episode_id.eq(value));
+        }
+        if let Some(value) = filter.alert {
+            query = query.filter(decisions::alert_id.eq(value));
+        }
+        if let Some(value) = &filter.skip_reason {
+            query = query.filter(decisions::skip_reason.eq(value));
+        }
+        if let Some(before) = page.before {
+            query = query.filter(decisions::id.lt(before));
+        }
+        query.order(decisions::id.desc()).limit(page.fetch()).load(c)
+    })?;
+    Ok(page.cut(rows, |row| row.id))
+}

@@ -1,0 +1,58 @@
+//! The events of executions, in the order in which their machine was told them. State is their replay.
+
+use diesel::prelude::*;
+use serde_json::Value;
+
+use super::schema::execution_events;
+use super::{Db, Json, StoreError, each_backend};
+use crate::clock::Timestamp;
+use crate::id::ExecutionId;
+
+/// What the execution's machine was told, in order; its state is their replay.
+#[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
+#[diesel(table_name = execution_events)]
+pub struct EventRow {
+    pub execution_id: ExecutionId,
+    /// Counts from 1 without gaps.
+    pub seq: i32,
+    pub at: Timestamp,
+    pub kind: String,
+    pub event_json: Json<Value>,
+}
+
+/// Adds the next event. A gap or a second writer is refused: the caller's state is not the stored one.
+pub fn append(db: &mut Db, row: &EventRow) -> Result<(), StoreError> {
+    let last = last_seq(db, row.execution_id)?;
+    if row.seq != last + 1 {
+        return Err(StoreError::Conflict(format!(
+            "event {} of execution {} does not follow event {last}",
+            row.seq, row.execution_id
+        )));
+    }
+    each_backend!(db, c => diesel::insert_into(execution_events::table).values(row).execute(c))?;
+    Ok(())
+}
+
+/// Number of the last event; 0 if there is none.
+pub fn last_seq(db: &mut Db, execution: ExecutionId) -> Result<i32, StoreError> {
+    let last: Option<i32> = each_backend!(db, c => execution_events::table
+        .filter(execution_events::execution_id.eq(execution))
+        .select(diesel::dsl::max(execution_events::seq))
+        .first(c))?;
+    Ok(last.unwrap_or(0))
+}
+
+/// All events of an execution, in order.
+pub fn load(db: &mut Db, execution: ExecutionId) -> Result<Vec<EventRow>, StoreError> {
+    load_after(db, execution, 0)
+}
+
+/// The events of an execution after number `seq`, in order.
+pub fn load_after(db: &mut Db, execution: ExecutionId, seq: i32) -> Result<Vec<EventRow>, StoreError> {
+    Ok(each_backend!(db, c => execution_events::table
+        .filter(execution_events::execution_id.eq(execution))
+        .filter(execution_events::seq.gt(seq))
+        .order(execution_events::seq)
+        .select(EventRow::as_select())
+        .load(c))?)
+}

@@ -1,0 +1,265 @@
+//! Executions: where each run stands. What may follow what is decided in `execution::machine`; here a change is
+//! written only if the row is still where the caller believes it to be.
+
+use diesel::prelude::*;
+
+use super::details::{DetailsChange, DetailsRow};
+use super::schema::{execution_details, executions};
+use super::types::cleaned;
+use super::{Db, Page, Paged, StoreError, each_backend};
+use crate::clock::Timestamp;
+use crate::execution::{Origin, Phase, RollbackState, Status, Verification};
+use crate::id::{AlertId, BatchId, DecisionId, EpisodeId, ExecutionId};
+use crate::runbook::model::Mode;
+
+/// Where one run of a plan stands.
+#[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
+#[diesel(table_name = executions)]
+pub struct ExecutionRow {
+    pub id: ExecutionId,
+    pub origin: Origin,
+    pub runbook: String,
+    pub runbook_version: i32,
+    pub server: String,
+    pub server_group: Option<String>,
+    pub status: Status,
+    pub phase: Phase,
+    pub rollback: RollbackState,
+    pub verification: Verification,
+    pub mode: Mode,
+    pub trigger_name: Option<String>,
+    pub alert_id: Option<AlertId>,
+    pub episode_id: Option<EpisodeId>,
+    pub decision_id: Option<DecisionId>,
+    pub batch_id: Option<BatchId>,
+    pub policy_version: String,
+    pub created_by: String,
+    pub created_at: Timestamp,
+    pub approved_by: Option<String>,
+    pub approved_at: Option<Timestamp>,
+    /// A pending one expires then.
+    pub expires_at: Option<Timestamp>,
+    /// Approved, but a gate said at the claim: not before.
+    pub held_until: Option<Timestamp>,
+    /// Approved, but the host could not be reached: tried again then.
+    pub next_try_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
+    pub completed_at: Option<Timestamp>,
+    pub duration_ms: Option<i64>,
+    pub error_message: Option<String>,
+    pub skip_reason: Option<String>,
+    pub cancel_requested_at: Option<Timestamp>,
+    /// The one execution that a half-open breaker lets through.
+    pub breaker_probe: bool,
+    pub released_at: Option<Timestamp>,
+}
+
+/// What changes of an execution; `None` leaves a column alone, `Some(None)` empties it.
+#[derive(AsChangeset, Clone, PartialEq, Debug, Default)]
+#[diesel(table_name = executions)]
+pub struct ExecutionChange {
+    pub status: Option<Status>,
+    pub phase: Option<Phase>,
+    pub rollback: Option<RollbackState>,
+    pub verification: Option<Verification>,
+    pub batch_id: Option<Option<BatchId>>,
+    pub approved_by: Option<Option<String>>,
+    pub approved_at: Option<Option<Timestamp>>,
+    pub expires_at: Option<Option<Timestamp>>,
+    pub held_until: Option<Option<Timestamp>>,
+    pub next_try_at: Option<Option<Timestamp>>,
+    pub started_at: Option<Option<Timestamp>>,
+    pub completed_at: Option<Option<Timestamp>>,
+    pub duration_ms: Option<Option<i64>>,
+    pub error_message: Option<Option<String>>,
+    pub skip_reason: Option<Option<String>>,
+    pub cancel_requested_at: Option<Option<Timestamp>>,
+    pub breaker_probe: Option<bool>,
+    pub released_at: Option<Option<Timestamp>>,
+}
+
+/// Which executions a list shows; everything empty shows all.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ExecutionFilter {
+    pub statuses: Vec<Status>,
+    pub runbook: Option<String>,
+    pub server: Option<String>,
+    pub origin: Option<Origin>,
+    pub alert: Option<AlertId>,
+    pub episode: Option<EpisodeId>,
+    pub batch: Option<BatchId>,
+}
+
+/// Stores a new execution with what it was made from.
+pub fn insert(db: &mut Db, row: &ExecutionRow, details: &DetailsRow) -> Result<(), StoreError> {
+    if row.id != details.execution_id {
+        return Err(StoreError::Defect(format!("execution {} was given details of another", row.id)));
+    }
+    let details = &*cleaned!(details; reason, correlation_id, run_key);
+    each_backend!(db, c => diesel::insert_into(executions::table).values(row).execute(c))?;
+    each_backend!(db, c => diesel::insert_into(execution_details::table).values(details).execute(c))?;
+    Ok(())
+}
+
+/// One execution.
+pub fn get(db: &mut Db, id: ExecutionId) -> Result<ExecutionRow, StoreError> {
+    Ok(each_backend!(db, c => executions::table.find(id).select(ExecutionRow::as_select()).first(c))?)
+}
+
+/// One execution with what it was made from.
+pub fn get_whole(db: &mut Db, id: ExecutionId) -> Result<(ExecutionRow, DetailsRow), StoreError> {
+    Ok(each_backend!(db, c => executions::table
+        .inner_join(execution_details::table)
+        .filter(executions::id.eq(id))
+        .select((ExecutionRow::as_select(), DetailsRow::as_select()))
+        .first(c))?)
+}
+
+/// Changes an execution if its status is one of `from`; `false` if it is not, and nothing was written.
+pub fn change(db: &mut Db, id: ExecutionId, from: &[Status], change: &ExecutionChange) -> Result<bool, StoreError> {
+    if *change == ExecutionChange::default() {
+        return Err(StoreError::Defect("an execution's change changes nothing".to_owned()));
+    }
+    let change = &*cleaned!(change; error_message, skip_reason);
+    let found = each_backend!(db, c => diesel::update(executions::table)
+        .filter(executions::id.eq(id))
+        .filter(executions::status.eq_any(from))
+        .set(change)
+        .execute(c))?;
+    Ok(found == 1)
+}
+
+/// Changes an execution and its details together, under the same condition as [`change`].
+pub fn change_whole(
+    db: &mut Db,
+    id: ExecutionId,
+    from: &[Status],
+    row: &ExecutionChange,
+    details: &DetailsChange,
+) -> Result<bool, StoreError> {
+    // The details first: they are frozen as soon as the status is final.
+    let known = each_backend!(db, c => executions::table.find(id).select(executions::status).first::<Status>(c))?;
+    if !from.contains(&known) {
+        return Ok(false);
+    }
+    super::details::change(db, id, details)?;
+    if change(db, id, from, row)? {
+        Ok(true)
+    } else {
+        Err(StoreError::Unavailable(format!("execution {id} was changed by another at the same time")))
+    }
+}
+
+/// The execution that an alert made for a trigger of an episode, if there is one.
+pub fn of_trigger(
+    db: &mut Db,
+    episode: EpisodeId,
+    runbook: &str,
+    trigger: &str,
+) -> Result<Option<ExecutionRow>, StoreError> {
+    Ok(each_backend!(db, c => executions::table
+        .filter(executions::episode_id.eq(episode))
+        .filter(executions::runbook.eq(runbook))
+        .filter(executions::trigger_name.eq(trigger))
+        .filter(executions::origin.eq(Origin::Alert))
+        .select(ExecutionRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// Executions of an episode that are not over, oldest first: what a resolved alert withdraws or stops.
+pub fn unfinished_of_episode(db: &mut Db, episode: EpisodeId) -> Result<Vec<ExecutionRow>, StoreError> {
+    let unfinished: Vec<Status> = Status::ALL.iter().copied().filter(|status| !status.is_final()).collect();
+    Ok(each_backend!(db, c => executions::table
+        .filter(executions::episode_id.eq(episode))
+        .filter(executions::status.eq_any(&unfinished))
+        .order(executions::id)
+        .select(ExecutionRow::as_select())
+        .load(c))?)
+}
+
+/// Approved executions that may be claimed at `now`, oldest first.
+pub fn due(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<ExecutionRow>, StoreError> {
+    Ok(each_backend!(db, c => executions::table
+        .filter(executions::status.eq(Status::Approved))
+        .filter(executions::held_until.is_null().or(executions::held_until.le(now)))
+        .filter(executions::next_try_at.is_null().or(executions::next_try_at.le(now)))
+        .order(executions::id)
+        .limit(limit)
+        .select(ExecutionRow::as_select())
+        .load(c))?)
+}
+
+/// Something was released: every approved execution that a gate holds is asked again at `now`.
+pub fn release_held(db: &mut Db, now: Timestamp) -> Result<usize, StoreError> {
+    Ok(each_backend!(db, c => diesel::update(executions::table)
+        .filter(executions::status.eq(Status::Approved))
+        .filter(executions::held_until.gt(now))
+        .set(executions::held_until.eq(now))
+        .execute(c))?)
+}
+
+/// Pending executions whose approval came too late.
+pub fn expired(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<ExecutionRow>, StoreError> {
+    Ok(each_backend!(db, c => executions::table
+        .filter(executions::status.eq(Status::Pending))
+        .filter(executions::expires_at.le(now))
+        .order(executions::id)
+        .limit(limit)
+        .select(ExecutionRow::as_select())
+        .load(c))?)
+}
+
+/// All executions in a status, oldest first: the running ones are what a starting engine has to recover.
+pub fn in_status(db: &mut Db, status: Status) -> Result<Vec<ExecutionRow>, StoreError> {
+    Ok(each_backend!(db, c => executions::table
+        .filter(executions::status.eq(status))
+        .order(executions::id)
+        .select(ExecutionRow::as_select())
+        .load(c))?)
+}
+
+/// How many executions are in a status.
+pub fn count_in(db: &mut Db, status: Status) -> Result<i64, StoreError> {
+    Ok(each_backend!(db, c => executions::table.filter(executions::status.eq(status)).count().get_result(c))?)
+}
+
+/// Executions with what they were made from, newest first.
+pub fn list(
+    db: &mut Db,
+    filter: &ExecutionFilter,
+    page: Page<ExecutionId>,
+) -> Result<Paged<(ExecutionRow, DetailsRow), ExecutionId>, StoreError> {
+    let rows: Vec<(ExecutionRow, DetailsRow)> = each_backend!(db, c: B => {
+        let mut query = executions::table
+            .inner_join(execution_details::table)
+            .select((ExecutionRow::as_select(), DetailsRow::as_select()))
+            .into_boxed::<B>();
+        if !filter.statuses.is_empty() {
+            query = query.filter(executions::status.eq_any(&filter.statuses));
+        }
+        if let Some(value) = &filter.runbook {
+            query = query.filter(executions::runbook.eq(value));
+        }
+        if let Some(value) = &filter.server {
+            query = query.filter(executions::server.eq(value));
+        }
+        if let Some(value) = filter.origin {
+            query = query.filter(executions::origin.eq(value));
+        }
+        if let Some(value) = filter.alert {
+            query = query.filter(executions::alert_id.eq(value));
+        }
+        if let Some(value) = filter.episode {
+            query = query.filter(executions::episode_id.eq(value));
+        }
+        if let Some(value) = filter.batch {
+            query = query.filter(executions::batch_id.eq(value));
+        }
+        if let Some(before) = page.before {
+            query = query.filter(executions::id.lt(before));
+        }
+        query.order(executions::id.desc()).limit(page.fetch()).load(c)
+    })?;
+    Ok(page.cut(rows, |(row, _)| row.id))
+}

@@ -1,0 +1,120 @@
+//! Claims, and the locks on servers that they take: one execution per server, by an index and not by hope.
+
+use diesel::prelude::*;
+
+use super::details::DetailsChange;
+use super::executions::ExecutionChange;
+use super::schema::{executions, target_locks};
+use super::{Db, LockReason, StoreError, details, each_backend};
+use crate::clock::Timestamp;
+use crate::execution::{Phase, Status};
+use crate::id::ExecutionId;
+
+/// Which execution holds a server.
+#[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
+#[diesel(table_name = target_locks)]
+pub struct LockRow {
+    pub server: String,
+    pub execution_id: ExecutionId,
+    pub taken_at: Timestamp,
+    pub reason: LockReason,
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// The execution runs now, and holds its server.
+    Taken,
+    /// It is not approved any more: another claimed it, or it was cancelled.
+    NotApproved,
+    /// Another execution holds the server; nothing was written.
+    Busy(ExecutionId),
+}
+
+/// Takes an approved execution: it runs from now on, and its server is locked. Exactly one of many claims gets it.
+pub fn claim(db: &mut Db, id: ExecutionId, claimed_by: &str, now: Timestamp) -> Result<Claim, StoreError> {
+    let found = each_backend!(db, c => executions::table
+        .filter(executions::id.eq(id))
+        .filter(executions::status.eq(Status::Approved))
+        .select(executions::server)
+        .first::<String>(c)
+        .optional())?;
+    let Some(server) = found else { return Ok(Claim::NotApproved) };
+    // Insert first: it waits on PostgreSQL for another transaction that is about to take the same server.
+    let lock = LockRow { server, execution_id: id, taken_at: now, reason: LockReason::Running };
+    let locked = each_backend!(db, c => diesel::insert_into(target_locks::table)
+        .values(&lock)
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    if locked == 0 {
+        return match holder(db, &lock.server)? {
+            Some(held) if held.execution_id != id => Ok(Claim::Busy(held.execution_id)),
+            // Ours already, or freed in this moment: either way this claim did not get it.
+            _ => Ok(Claim::NotApproved),
+        };
+    }
+    let change = ExecutionChange {
+        status: Some(Status::Running),
+        phase: Some(Phase::Main),
+        started_at: Some(Some(now)),
+        held_until: Some(None),
+        next_try_at: Some(None),
+        ..ExecutionChange::default()
+    };
+    if !super::executions::change(db, id, &[Status::Approved], &change)? {
+        free(db, id)?;
+        return Ok(Claim::NotApproved);
+    }
+    let change = DetailsChange { claimed_by: Some(Some(claimed_by.to_owned())), ..DetailsChange::default() };
+    details::change(db, id, &change)?;
+    Ok(Claim::Taken)
+}
+
+/// Gives a claim back before the first step was started: approved again, not before `next_try_at`, the server free.
+pub fn unclaim(db: &mut Db, id: ExecutionId, next_try_at: Timestamp) -> Result<bool, StoreError> {
+    let change = ExecutionChange {
+        status: Some(Status::Approved),
+        started_at: Some(None),
+        next_try_at: Some(Some(next_try_at)),
+        ..ExecutionChange::default()
+    };
+    let given = super::executions::change(db, id, &[Status::Running], &change)?;
+    if given {
+        free(db, id)?;
+    }
+    Ok(given)
+}
+
+/// Who holds a server.
+pub fn holder(db: &mut Db, server: &str) -> Result<Option<LockRow>, StoreError> {
+    Ok(each_backend!(db, c => target_locks::table
+        .find(server)
+        .select(LockRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// Frees the server of an execution; `false` if it held none.
+pub fn free(db: &mut Db, execution: ExecutionId) -> Result<bool, StoreError> {
+    let freed = each_backend!(db, c => diesel::delete(target_locks::table)
+        .filter(target_locks::execution_id.eq(execution))
+        .execute(c))?;
+    Ok(freed == 1)
+}
+
+/// Keeps the server of an execution locked after its end, until a person releases it.
+pub fn keep(db: &mut Db, execution: ExecutionId, reason: LockReason) -> Result<bool, StoreError> {
+    let kept = each_backend!(db, c => diesel::update(target_locks::table)
+        .filter(target_locks::execution_id.eq(execution))
+        .set(target_locks::reason.eq(reason))
+        .execute(c))?;
+    Ok(kept == 1)
+}
+
+/// All locks, by server.
+pub fn list(db: &mut Db) -> Result<Vec<LockRow>, StoreError> {
+    Ok(each_backend!(db, c => target_locks::table
+        .order(target_locks::server)
+        .select(LockRow::as_select())
+        .load(c))?)
+}
