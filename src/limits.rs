@@ -26,8 +26,18 @@ pub const PATTERN_CHARS_MAX: usize = 4_096;
 pub const TEMPLATE_FUEL: u64 = 50_000;
 /// Longest rendered command or value, bytes.
 pub const RENDERED_BYTES_MAX: usize = 256 * 1024;
+/// Longest value of an environment variable, bytes: Linux takes 128 KiB for one string of `execve`.
+pub const ENVIRONMENT_VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Longest text of a parameter, bytes.
+pub const PARAMETER_BYTES_MAX: usize = 16 * 1024;
+/// Most entries of a list parameter.
+pub const PARAMETER_LIST_MAX: usize = 1_000;
 /// Largest runbook file, bytes.
 pub const RUNBOOK_BYTES_MAX: usize = 1024 * 1024;
+/// Values in one YAML file, aliases expanded: stops a file whose aliases multiply.
+pub const YAML_NODES_MAX: usize = 100_000;
+/// Nesting of a YAML file; a runbook needs eight.
+pub const YAML_DEPTH_MAX: usize = 64;
 /// Most steps in a runbook.
 pub const RUNBOOK_STEPS_MAX: usize = 200;
 /// TCP connect and SSH version exchange.

@@ -6,9 +6,11 @@
 //! `engine/execute` and the command line.
 
 pub mod check;
+mod context;
 pub mod model;
 pub mod parameters;
 pub mod parse;
 pub mod plan;
 pub mod ready;
+mod sites;
 pub mod template;

@@ -87,13 +87,16 @@ words! {
     }
 }
 
-/// How dangerous the author holds a runbook to be; `high` asks for approval unless the file says otherwise.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Risk {
-    Low,
-    Medium,
-    High,
+words! {
+    /// How dangerous the author holds a runbook to be; `high` asks for approval unless the file says otherwise.
+    Risk {
+        /// Reads, or changes what repairs itself.
+        Low = "low",
+        /// Changes what can be undone.
+        Medium = "medium",
+        /// Can lose data or service.
+        High = "high",
+    }
 }
 
 /// Who may approve, and for how long a request stands.
@@ -130,22 +133,28 @@ pub struct Parameter {
     pub description: String,
 }
 
-/// Type of a parameter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ParameterKind {
-    String,
-    Int,
-    Float,
-    Bool,
-    Duration,
-    Enum,
-    /// The name of a server in the inventory.
-    Server,
-    /// A list of strings.
-    List,
-    /// Masked everywhere.
-    Secret,
+words! {
+    /// Type of a parameter.
+    ParameterKind {
+        /// Any text without NUL.
+        String = "string",
+        /// A whole number of 64 bits.
+        Int = "int",
+        /// A number.
+        Float = "float",
+        /// True or false.
+        Bool = "bool",
+        /// `90s`, `5m`, `1h30m`.
+        Duration = "duration",
+        /// One of `options`.
+        Enum = "enum",
+        /// The name of a server in the inventory.
+        Server = "server",
+        /// A list of texts.
+        List = "list",
+        /// Masked everywhere.
+        Secret = "secret",
+    }
 }
 
 /// Which server a run acts on.
@@ -192,14 +201,14 @@ pub struct RateLimit {
     pub scope: RateScope,
 }
 
-/// Over what a rate limit counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RateScope {
-    /// The runbook's executions on all servers (the seed's meaning).
-    Runbook,
-    /// The runbook's executions on this server.
-    Server,
+words! {
+    /// Over what a rate limit counts.
+    RateScope {
+        /// The runbook's executions on all servers (the seed's meaning).
+        Runbook = "runbook",
+        /// The runbook's executions on this server.
+        Server = "server",
+    }
 }
 
 /// Thresholds of a circuit breaker.

@@ -10,7 +10,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::model::{Action, Mode, OutputSpec, Retry, RollbackPolicy, Runbook};
+use super::context::{self, Waiting};
+use super::model::{Action, Mode, OsType, OutputSpec, Retry, RollbackPolicy, Runbook, Step, Undo};
+use super::parameters::text_of;
+use super::template::{Context, Form, RenderError, evaluate, names, names_of_condition, render};
 use crate::alert::Alert;
 use crate::inventory::Server;
 use crate::words::words;
@@ -33,8 +36,45 @@ pub struct PlanInput<'a> {
 
 /// Renders `runbook` for `input`. The first thing that cannot be rendered refuses the whole plan.
 pub fn plan(runbook: &Runbook, input: &PlanInput<'_>) -> Result<Plan, PlanError> {
-    let _ = (runbook, input);
-    Err(PlanError::template(None, String::new(), "plans cannot be rendered yet".to_owned()))
+    let (context, waiting) = context::at_planning(runbook, input);
+    let mut planner =
+        Planner { context: Context::new(&context), waiting, is_windows: runbook.target_os == OsType::Windows };
+    let environment = planner.environment(runbook, input.parameters)?;
+    let steps = runbook.steps.iter().map(|step| planner.step(step)).collect::<Result<_, _>>()?;
+    Ok(Plan {
+        runbook: runbook.name.clone(),
+        runbook_version: input.runbook_version,
+        mode: runbook.mode,
+        server: input.server.name.clone(),
+        timeout_secs: runbook.timeout.as_secs(),
+        parameters: context::masked(runbook, input.parameters),
+        environment,
+        steps,
+        rollback: runbook.rollback.clone(),
+        outputs: runbook.outputs.clone(),
+        context,
+    })
+}
+
+/// What the runbook's `target.from` names for this alert, or label `instance` as it is: `Inventory::resolve` finds the
+/// server.
+pub fn target(
+    runbook: &Runbook,
+    alert: Option<&Alert>,
+    parameters: &BTreeMap<String, Value>,
+) -> Result<String, PlanError> {
+    let Some(template) = &runbook.target.from else {
+        return match alert.map(Alert::instance).filter(|instance| !instance.is_empty()) {
+            Some(instance) => Ok(instance.to_owned()),
+            None => Err(PlanError::template(
+                None,
+                "alert.labels.instance".into(),
+                "the alert has no label `instance`; set `target.from` in the runbook".into(),
+            )),
+        };
+    };
+    let context = Context::new(&context::at_targeting(runbook, alert, parameters));
+    render(template, Form::Plain, &context).map_err(|error| PlanError::of(None, "target.from", error))
 }
 
 /// SHA-256, hex, over the plan as canonical JSON: what an approval approves. The execution's id is not in a plan.
@@ -149,6 +189,17 @@ impl PlanError {
         Self { reason: PlanReason::TemplateError, step: step.map(str::to_owned), name, message }
     }
 
+    /// What could not be rendered, and in which key.
+    pub(super) fn of(step: Option<&str>, key: &str, error: RenderError) -> Self {
+        let reason = if error.is_unsafe { PlanReason::UnsafeValue } else { PlanReason::TemplateError };
+        Self {
+            reason,
+            step: step.map(str::to_owned),
+            name: error.name,
+            message: format!("in `{key}`: {}", error.message),
+        }
+    }
+
     /// A parameter is missing or not as declared.
     pub fn parameter(name: &str, message: String) -> Self {
         Self { reason: PlanReason::ParamRejected, step: None, name: name.to_owned(), message }
@@ -165,6 +216,133 @@ impl fmt::Display for PlanError {
 }
 
 impl std::error::Error for PlanError {}
+
+struct Planner {
+    context: Context,
+    waiting: Waiting,
+    is_windows: bool,
+}
+
+impl Planner {
+    /// The file's environment_vars, each a name for what follows, then the parameters.
+    fn environment(
+        &mut self,
+        runbook: &Runbook,
+        parameters: &BTreeMap<String, Value>,
+    ) -> Result<Vec<(String, Text)>, PlanError> {
+        let mut environment = Vec::new();
+        for (name, template) in &runbook.environment_vars {
+            let text = self.plain(None, "environment_vars", name, template)?;
+            match &text {
+                Text::Known(value) => self.context.insert(name, &Value::String(value.clone())),
+                Text::Hole(_) => self.waiting.add(name),
+            }
+            environment.push((name.clone(), text));
+        }
+        for (name, value) in parameters {
+            let text = match self.waiting.is_secret(name) {
+                true => Text::Hole(format!("{{{{ params.{name} }}}}")),
+                false => Text::Known(text_of(value)),
+            };
+            environment.push((context::parameter_variable(name), text));
+        }
+        Ok(environment)
+    }
+
+    fn step(&self, step: &Step) -> Result<PlannedStep, PlanError> {
+        // A step whose condition is known to be false never runs: it may use names that only exist when it holds.
+        let never_runs = self.is_never(&step.id, step.when.as_deref())?;
+        let environment = step.env.iter().map(|(name, template)| {
+            let text = match never_runs {
+                true => Text::Hole(template.clone()),
+                false => self.plain(Some(&step.id), "env", name, template)?,
+            };
+            Ok((name.clone(), text))
+        });
+        let workdir = step.workdir.as_ref().map(|template| match never_runs {
+            true => Ok(Text::Hole(template.clone())),
+            false => self.plain(Some(&step.id), "workdir", "workdir", template),
+        });
+        Ok(PlannedStep {
+            id: step.id.clone(),
+            name: step.name.clone(),
+            order: step.order,
+            action: self.action(&step.id, "", &step.action, never_runs)?,
+            when: step.when.clone(),
+            expected_exit_codes: step.expected_exit_codes.clone(),
+            timeout_secs: step.timeout.as_secs().max(1),
+            continue_on_failure: step.continue_on_failure,
+            retry: step.retry.clone(),
+            capture_output: step.capture_output,
+            sensitive: step.sensitive,
+            idempotent: step.idempotent,
+            become_user: step.become_user.clone(),
+            environment: environment.collect::<Result<_, PlanError>>()?,
+            workdir: workdir.transpose()?,
+            outputs: step.outputs.clone(),
+            output_bytes_max: step.output_bytes_max,
+            undo: step.undo.as_ref().map(|undo| self.undo(&step.id, undo, never_runs)).transpose()?,
+        })
+    }
+
+    fn undo(&self, step: &str, undo: &Undo, never_runs: bool) -> Result<PlannedUndo, PlanError> {
+        let never_runs = never_runs || self.is_never(step, undo.when.as_deref())?;
+        Ok(PlannedUndo {
+            action: self.action(step, "rollback ", &undo.action, never_runs)?,
+            when: undo.when.clone(),
+            become_user: undo.become_user.clone(),
+            timeout_secs: undo.timeout.as_secs().max(1),
+        })
+    }
+
+    fn action(&self, step: &str, prefix: &str, action: &Action, never_runs: bool) -> Result<PlannedAction, PlanError> {
+        let text = |key: &str, form: Form, template: &String| match never_runs {
+            true => Ok(Text::Hole(template.clone())),
+            false => {
+                self.text(template, form).map_err(|error| PlanError::of(Some(step), &format!("{prefix}{key}"), error))
+            }
+        };
+        let shell = if self.is_windows { Form::PowerShell } else { Form::Shell };
+        Ok(match action {
+            Action::Command(template) => PlannedAction::Command(text("command", shell, template)?),
+            Action::Argv(templates) => {
+                let words = templates.iter().map(|template| text("argv", Form::Plain, template));
+                PlannedAction::Argv(words.collect::<Result<_, _>>()?)
+            }
+            Action::Script { text: template, interpreter } => {
+                let form = interpreter.as_deref().map_or(shell, |interpreter| Form::of_interpreter(Some(interpreter)));
+                PlannedAction::Script { text: text("script", form, template)?, interpreter: interpreter.clone() }
+            }
+        })
+    }
+
+    fn plain(&self, step: Option<&str>, key: &str, name: &str, template: &str) -> Result<Text, PlanError> {
+        let text =
+            self.text(template, Form::Plain).map_err(|error| PlanError::of(step, &format!("{key}.{name}"), error))?;
+        match &text {
+            Text::Known(value) => context::check_variable(step, name, value)?,
+            Text::Hole(_) => {}
+        }
+        Ok(text)
+    }
+
+    fn text(&self, template: &str, form: Form) -> Result<Text, RenderError> {
+        match self.waiting.concerns(&names(template)) {
+            true => Ok(Text::Hole(template.to_owned())),
+            false => render(template, form, &self.context).map(Text::Known),
+        }
+    }
+
+    fn is_never(&self, step: &str, when: Option<&str>) -> Result<bool, PlanError> {
+        match when {
+            Some(when) if !self.waiting.concerns(&names_of_condition(when)) => {
+                let holds = evaluate(when, &self.context).map_err(|error| PlanError::of(Some(step), "when", error))?;
+                Ok(!holds)
+            }
+            _ => Ok(false),
+        }
+    }
+}
 
 impl From<&Action> for &'static str {
     fn from(action: &Action) -> Self {

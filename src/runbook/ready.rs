@@ -1,16 +1,21 @@
 //! What a frozen plan becomes right before it is run: holes filled from the steps before, conditions asked, outputs read.
 //!
-//! Called from `engine/execute` for each step and undo.
+//! The same rules as at planning: an unsafe or missing value is an error, never a guess. Called from `engine/execute`
+//! for each step and undo.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::context::{self, PREFIX};
 use super::model::OutputSpec;
-use super::plan::{Plan, PlanError, PlannedStep, PlannedUndo};
+use super::parameters::text_of;
+use super::plan::{Plan, PlanError, PlannedAction, PlannedStep, PlannedUndo, Text};
+use super::template::{Context, Form, evaluate, render};
 use crate::clock::Timestamp;
 use crate::execution::StepStatus;
+use crate::limits;
 
 /// What is known when a step is about to run.
 #[derive(Clone, Debug)]
@@ -19,7 +24,7 @@ pub struct StepInputs {
     pub execution_id: String,
     /// `now` in templates.
     pub now: Timestamp,
-    /// Results of the steps that ended before, by step id.
+    /// Results of the steps before, by step id; also of skipped ones.
     pub steps: BTreeMap<String, StepResult>,
     /// Values of secret parameters, which no plan holds.
     pub secrets: BTreeMap<String, String>,
@@ -45,45 +50,12 @@ pub struct Ready {
     pub workdir: Option<String>,
 }
 
-/// What is to be run; `transport::RemoteAction` of the same shape.
+/// What is to be run; `transport::RemoteAction` has the same shape.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReadyAction {
     Command(String),
     Argv(Vec<String>),
     Script { text: String, interpreter: Option<String> },
-}
-
-/// Renders a step. An error fails the step with its reason, which leads to rollback.
-pub fn step(plan: &Plan, step: &PlannedStep, inputs: &StepInputs) -> Result<Ready, PlanError> {
-    let _ = (plan, inputs);
-    Err(PlanError::template(Some(&step.id), String::new(), "steps cannot be rendered yet".to_owned()))
-}
-
-/// Renders the undo of `step`.
-pub fn undo(plan: &Plan, step: &PlannedStep, undo: &PlannedUndo, inputs: &StepInputs) -> Result<Ready, PlanError> {
-    let _ = (plan, undo, inputs);
-    Err(PlanError::template(Some(&step.id), String::new(), "undos cannot be rendered yet".to_owned()))
-}
-
-/// Whether a condition (`when`) holds; none holds always.
-pub fn condition(plan: &Plan, step_id: &str, when: Option<&str>, inputs: &StepInputs) -> Result<bool, PlanError> {
-    let _ = (plan, inputs);
-    match when {
-        None => Ok(true),
-        Some(_) => Err(PlanError::template(Some(step_id), "when".into(), "conditions cannot be asked yet".to_owned())),
-    }
-}
-
-/// Reads a step's declared outputs from what it printed. An error fails the step.
-pub fn outputs(specs: &BTreeMap<String, OutputSpec>, stdout: &str) -> Result<BTreeMap<String, Value>, OutputError> {
-    let _ = (specs, stdout);
-    Ok(BTreeMap::new())
-}
-
-/// The runbook's own outputs, when the run is over.
-pub fn results(plan: &Plan, inputs: &StepInputs) -> Result<BTreeMap<String, String>, PlanError> {
-    let _ = (plan, inputs);
-    Ok(BTreeMap::new())
 }
 
 /// A declared output that is not in what the step printed.
@@ -92,4 +64,151 @@ pub fn results(plan: &Plan, inputs: &StepInputs) -> Result<BTreeMap<String, Stri
 pub struct OutputError {
     pub name: String,
     pub message: String,
+}
+
+/// Renders a step. An error fails the step with its reason, which leads to rollback.
+pub fn step(plan: &Plan, step: &PlannedStep, inputs: &StepInputs) -> Result<Ready, PlanError> {
+    Renderer::new(plan, Some(&step.id), inputs)?.ready(&step.action, step, inputs)
+}
+
+/// Renders the undo of `step`: in the step's environment and folder.
+pub fn undo(plan: &Plan, step: &PlannedStep, undo: &PlannedUndo, inputs: &StepInputs) -> Result<Ready, PlanError> {
+    Renderer::new(plan, Some(&step.id), inputs)?.ready(&undo.action, step, inputs)
+}
+
+/// Whether a condition (`when`) holds; none holds always.
+pub fn condition(plan: &Plan, step_id: &str, when: Option<&str>, inputs: &StepInputs) -> Result<bool, PlanError> {
+    let Some(when) = when else { return Ok(true) };
+    let renderer = Renderer::new(plan, Some(step_id), inputs)?;
+    evaluate(when, &renderer.context).map_err(|error| PlanError::of(Some(step_id), "when", error))
+}
+
+/// The runbook's own outputs, when the run is over.
+pub fn results(plan: &Plan, inputs: &StepInputs) -> Result<BTreeMap<String, String>, PlanError> {
+    let renderer = Renderer::new(plan, None, inputs)?;
+    let result = |(name, template): &(String, String)| {
+        let text = render(template, Form::Plain, &renderer.context);
+        let text = text.map_err(|error| PlanError::of(None, &format!("outputs.{name}"), error))?;
+        Ok((name.clone(), text))
+    };
+    plan.outputs.iter().map(result).collect()
+}
+
+/// Reads a step's declared outputs from what it printed. An error fails the step.
+pub fn outputs(specs: &BTreeMap<String, OutputSpec>, stdout: &str) -> Result<BTreeMap<String, Value>, OutputError> {
+    let read = |(name, spec): (&String, &OutputSpec)| {
+        let value = output(spec, stdout).map_err(|message| OutputError { name: name.clone(), message })?;
+        let length = text_of(&value).len();
+        if length > limits::ENVIRONMENT_VALUE_BYTES_MAX {
+            let message = format!("is {length} bytes long; at most {}", limits::ENVIRONMENT_VALUE_BYTES_MAX);
+            return Err(OutputError { name: name.clone(), message });
+        }
+        Ok((name.clone(), value))
+    };
+    specs.iter().map(read).collect()
+}
+
+fn output(spec: &OutputSpec, stdout: &str) -> Result<Value, String> {
+    match spec {
+        OutputSpec::Text => Ok(stdout.trim().into()),
+        OutputSpec::Json { path } => {
+            let json: Value =
+                serde_json::from_str(stdout).map_err(|error| format!("the output is not JSON: {error}"))?;
+            let Some(path) = path else { return Ok(json) };
+            let entry = |value: &Value, part: &str| match value {
+                Value::Array(items) => part.parse::<usize>().ok().and_then(|number| items.get(number).cloned()),
+                value => value.get(part).cloned(),
+            };
+            let found = path.split('.').try_fold(json, |value, part| entry(&value, part));
+            found.ok_or_else(|| format!("the output has no `{path}`"))
+        }
+        OutputSpec::Regex { pattern } => {
+            let regex = regex::RegexBuilder::new(pattern).multi_line(true).size_limit(limits::REGEX_BYTES_MAX).build();
+            let regex = regex.map_err(|error| format!("`{pattern}` is no regular expression: {error}"))?;
+            let found = regex.captures(stdout).and_then(|groups| groups.get(1).or_else(|| groups.get(0)));
+            found.map(|text| text.as_str().into()).ok_or_else(|| format!("nothing in the output matches `{pattern}`"))
+        }
+        OutputSpec::KeyValue { key } => {
+            let pairs = stdout.lines().filter_map(|line| line.split_once('='));
+            let value =
+                pairs.filter(|(name, _)| name.trim() == key).map(|(_, value)| unquoted(value.trim())).next_back();
+            value.map(Value::from).ok_or_else(|| format!("the output has no line `{key}=…`"))
+        }
+    }
+}
+
+fn unquoted(text: &str) -> &str {
+    ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(text)
+}
+
+struct Renderer<'a> {
+    context: Context,
+    environment: Vec<(String, String)>,
+    step: Option<&'a str>,
+    is_windows: bool,
+}
+
+impl<'a> Renderer<'a> {
+    fn new(plan: &Plan, step: Option<&'a str>, inputs: &StepInputs) -> Result<Self, PlanError> {
+        let mut context = Context::new(&plan.context);
+        context.hides_values = !inputs.secrets.is_empty();
+        context.insert("execution", &json!({ "id": inputs.execution_id }));
+        context.insert("now", &json!(inputs.now));
+        context.insert("steps", &json!(inputs.steps));
+        if let Some(Value::Object(params)) = plan.context.get("params") {
+            let mut params = params.clone();
+            for (name, value) in &inputs.secrets {
+                params.insert(name.clone(), Value::String(value.clone()));
+            }
+            context.insert("params", &Value::Object(params));
+        }
+        let is_windows = plan.context.pointer("/runbook/target_os").is_some_and(|os| os == "windows");
+        let mut renderer = Self { context, environment: Vec::new(), step, is_windows };
+        for (name, text) in &plan.environment {
+            let value = renderer.text(text, Form::Plain, &format!("environment_vars.{name}"))?;
+            context::check_variable(step, name, &value)?;
+            if !name.starts_with(PREFIX) {
+                renderer.context.insert(name, &Value::String(value.clone()));
+            }
+            renderer.environment.push((name.clone(), value));
+        }
+        Ok(renderer)
+    }
+
+    fn ready(mut self, action: &PlannedAction, step: &PlannedStep, inputs: &StepInputs) -> Result<Ready, PlanError> {
+        self.environment.push((format!("{PREFIX}EXECUTION_ID"), inputs.execution_id.clone()));
+        for (id, result) in &inputs.steps {
+            for (name, value) in &result.outputs {
+                self.environment.push((context::output_variable(id, name), text_of(value)));
+            }
+        }
+        for (name, text) in &step.environment {
+            let value = self.text(text, Form::Plain, &format!("env.{name}"))?;
+            context::check_variable(self.step, name, &value)?;
+            self.environment.push((name.clone(), value));
+        }
+        let workdir = step.workdir.as_ref().map(|text| self.text(text, Form::Plain, "workdir")).transpose()?;
+        let shell = if self.is_windows { Form::PowerShell } else { Form::Shell };
+        let action = match action {
+            PlannedAction::Command(text) => ReadyAction::Command(self.text(text, shell, "command")?),
+            PlannedAction::Argv(words) => {
+                let words = words.iter().map(|text| self.text(text, Form::Plain, "argv"));
+                ReadyAction::Argv(words.collect::<Result<_, _>>()?)
+            }
+            PlannedAction::Script { text, interpreter } => {
+                let form = interpreter.as_deref().map_or(shell, |interpreter| Form::of_interpreter(Some(interpreter)));
+                ReadyAction::Script { text: self.text(text, form, "script")?, interpreter: interpreter.clone() }
+            }
+        };
+        Ok(Ready { action, environment: self.environment, workdir })
+    }
+
+    fn text(&self, text: &Text, form: Form, key: &str) -> Result<String, PlanError> {
+        match text {
+            Text::Known(text) => Ok(text.clone()),
+            Text::Hole(template) => {
+                render(template, form, &self.context).map_err(|error| PlanError::of(self.step, key, error))
+            }
+        }
+    }
 }
