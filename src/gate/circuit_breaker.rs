@@ -47,6 +47,8 @@ pub struct Breaker {
     pub half_open_at: Option<Timestamp>,
     /// Last open, close or reset; outcomes that are not newer do not count. `None`: never changed.
     pub changed_at: Option<Timestamp>,
+    /// A person opened it: it stays open until a person closes it.
+    pub is_forced_open: bool,
 }
 
 impl Default for Breaker {
@@ -59,6 +61,7 @@ impl Default for Breaker {
             opened_at: None,
             half_open_at: None,
             changed_at: None,
+            is_forced_open: false,
         }
     }
 }
@@ -67,12 +70,14 @@ impl Breaker {
     /// What it has become by `now`: an open one half-opens when its time is over.
     pub fn at(&self, spec: &CircuitBreakerSpec, now: Timestamp) -> Self {
         match (self.state, self.opened_at) {
-            (BreakerState::Open, Some(opened)) if opened.plus(spec.reset_timeout) <= now => Self {
-                state: BreakerState::HalfOpen,
-                success_count: 0,
-                half_open_at: Some(opened.plus(spec.reset_timeout)),
-                ..self.clone()
-            },
+            (BreakerState::Open, Some(opened)) if !self.is_forced_open && opened.plus(spec.reset_timeout) <= now => {
+                Self {
+                    state: BreakerState::HalfOpen,
+                    success_count: 0,
+                    half_open_at: Some(opened.plus(spec.reset_timeout)),
+                    ..self.clone()
+                }
+            }
             _ => self.clone(),
         }
     }
@@ -108,14 +113,20 @@ impl Breaker {
         breaker
     }
 
-    /// Opened, by itself or by a person.
-    pub fn open(&self, now: Timestamp) -> Self {
+    /// Opened by a person, who wants it to stay so.
+    pub fn force_open(&self, now: Timestamp) -> Self {
+        Self { is_forced_open: true, ..self.open(now) }
+    }
+
+    /// Opened by failures: half-opens when its time is over.
+    fn open(&self, now: Timestamp) -> Self {
         Self {
             state: BreakerState::Open,
             success_count: 0,
             opened_at: Some(now),
             half_open_at: None,
             changed_at: Some(now),
+            is_forced_open: false,
             ..self.clone()
         }
     }
@@ -162,16 +173,18 @@ pub fn ask(facts: &Facts, subject: &Subject, now: Timestamp) -> GateVerdict {
             GateVerdict::allow(gate, message).because(evidence)
         }
         (BreakerState::Open, opened, _) => {
-            let until = opened.map(|opened| opened.plus(spec.reset_timeout));
+            let until = opened.filter(|_| !breaker.is_forced_open).map(|opened| opened.plus(spec.reset_timeout));
             let since = opened.map_or_else(String::new, |opened| format!(" since {}", ago(opened, now)));
-            let end = match until {
-                Some(until) => format!("a first probe is let through at {}", moment(until, now)),
-                None => "a person has to close it".to_owned(),
+            let cause = if breaker.is_forced_open {
+                "a person opened it, so a person has to close it".to_owned()
+            } else {
+                format!("{} in a row", count(breaker.failure_count as usize, "failure"))
             };
+            let end = until
+                .map_or_else(String::new, |until| format!("; a first probe is let through at {}", moment(until, now)));
             let message = format!(
-                "the circuit breaker of `{runbook}` is open{since} ({} in a row); {end}, and \
-                 `douse breakers close {runbook}` closes it now",
-                count(breaker.failure_count as usize, "failure")
+                "the circuit breaker of `{runbook}` is open{since} ({cause}){end}; `douse breakers close {runbook}` \
+                 closes it now"
             );
             GateVerdict::object(gate, Verdict::Hold(until), Reason::CircuitOpen, message).because(evidence)
         }

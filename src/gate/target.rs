@@ -2,54 +2,45 @@
 
 use serde_json::json;
 
-use super::phrase::list;
 use super::{Gate, GateVerdict, Reason, Subject, Verdict};
 use crate::clock::Timestamp;
+use crate::inventory::{NotAllowed, Unresolved};
 
 /// What became of looking for the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Facts {
     /// This one, and the runbook may act on it.
     One { server: String },
-    /// None; `sought` is what was looked for.
-    Unknown { sought: String },
-    /// Several.
-    Ambiguous { sought: String, candidates: Vec<String> },
-    /// One, but the runbook may not act on it; `why` ends the sentence "… may not act on web1: ".
-    NotAllowed { server: String, why: String },
+    /// None, or several.
+    Unresolved(Unresolved),
+    /// One, but the runbook may not act on it.
+    NotAllowed(NotAllowed),
+    /// What says where the server's name stands (`target.from`) cannot be rendered.
+    Unreadable { problem: String },
 }
 
 /// Refuses unless exactly one allowed server is meant.
 pub fn ask(facts: &Facts, subject: &Subject, _now: Timestamp) -> GateVerdict {
-    let gate = Gate::Target;
-    match facts {
+    let (reason, message, evidence) = match facts {
         Facts::One { server } => {
-            GateVerdict::allow(gate, format!("the target is {server}")).because(json!({ "server": server }))
+            return GateVerdict::allow(Gate::Target, format!("the target is {server}"))
+                .because(json!({ "server": server }));
         }
-        Facts::Unknown { sought } if sought.is_empty() => {
-            let message = "nothing in the alert names a server; set `target: {from: …}` in the runbook to say where its name stands";
-            GateVerdict::object(gate, Verdict::Refuse, Reason::UnknownTarget, message)
-                .because(json!({ "sought": sought }))
+        Facts::Unresolved(unresolved) => match unresolved {
+            Unresolved::Unknown { value, similar } => {
+                (Reason::UnknownTarget, unresolved.to_string(), json!({"sought": value, "similar": similar}))
+            }
+            Unresolved::Ambiguous { value, candidates } => {
+                (Reason::AmbiguousTarget, unresolved.to_string(), json!({"sought": value, "candidates": candidates}))
+            }
+        },
+        Facts::NotAllowed(not_allowed) => {
+            let message = format!("`{}` may not act there: {not_allowed}", subject.runbook);
+            (Reason::TargetNotAllowed, message, json!({ "server": subject.server }))
         }
-        Facts::Unknown { sought } => {
-            let message =
-                format!("no server of the inventory is called “{sought}”; add it to servers.yml if it is yours");
-            GateVerdict::object(gate, Verdict::Refuse, Reason::UnknownTarget, message)
-                .because(json!({ "sought": sought }))
+        Facts::Unreadable { problem } => {
+            (Reason::UnknownTarget, format!("the target cannot be told: {problem}"), json!({ "problem": problem }))
         }
-        Facts::Ambiguous { sought, candidates } => {
-            let message = format!(
-                "“{sought}” could be {} servers ({}), and a run acts on exactly one",
-                candidates.len(),
-                list(candidates)
-            );
-            GateVerdict::object(gate, Verdict::Refuse, Reason::AmbiguousTarget, message)
-                .because(json!({"sought": sought, "candidates": candidates}))
-        }
-        Facts::NotAllowed { server, why } => {
-            let message = format!("`{}` may not act on {server}: {why}", subject.runbook);
-            GateVerdict::object(gate, Verdict::Refuse, Reason::TargetNotAllowed, message)
-                .because(json!({"server": server, "why": why}))
-        }
-    }
+    };
+    GateVerdict::object(Gate::Target, Verdict::Refuse, reason, message).because(evidence)
 }
