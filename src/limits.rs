@@ -38,6 +38,10 @@ pub const RUNBOOK_BYTES_MAX: usize = 1024 * 1024;
 pub const YAML_NODES_MAX: usize = 100_000;
 /// Nesting of a YAML file; a runbook needs eight.
 pub const YAML_DEPTH_MAX: usize = 64;
+/// Deepest folder below a runbook folder that is still read.
+pub const RUNBOOK_FOLDER_DEPTH_MAX: usize = 8;
+/// Largest `servers.yml`, bytes.
+pub const SERVERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most steps in a runbook.
 pub const RUNBOOK_STEPS_MAX: usize = 200;
 /// TCP connect and SSH version exchange.

@@ -1,1 +1,205 @@
-//! The engine: one file per stage.
+//! The verbs: one file per stage of an alert's way, in the order in which it passes them.
+//!
+//! Each stage reads facts, asks a pure function, and writes the answer in one transaction. Stages meet only in the
+//! database: `receive` stores, `matching` and `gating` decide, `dispatch` claims, `execute` runs. `schedule` drives
+//! them: a [`Wake`] makes a stage look at once, polling makes sure that it looks at all.
+
+pub mod policy;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::{EventKind, NewEvent};
+use crate::clock::Clock;
+use crate::id::ExecutionId;
+use crate::problem::Problem;
+use crate::store::{Store, StoreError, audit};
+use crate::telemetry::Metrics;
+use crate::transport::Transport;
+
+pub use policy::{Draft, Policy, PolicyError, PolicySource};
+
+/// Everything that the stages share. Made once by `app`, shared as `Arc<Engine>`.
+pub struct Engine {
+    pub store: Store,
+    pub clock: Clock,
+    pub transport: Arc<dyn Transport>,
+    pub metrics: Arc<Metrics>,
+    pub wake: Wake,
+    pub in_flight: InFlight,
+    /// Set once, when the process is asked to stop: no new claims from then on.
+    pub stopping: CancellationToken,
+    policy: RwLock<Arc<Policy>>,
+    source: PolicySource,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+impl Engine {
+    /// An engine that starts nothing by itself; [`schedule::start`] does.
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        transport: Arc<dyn Transport>,
+        metrics: Arc<Metrics>,
+        policy: Policy,
+        source: PolicySource,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            clock,
+            transport,
+            metrics,
+            wake: Wake::default(),
+            in_flight: InFlight::default(),
+            stopping: CancellationToken::new(),
+            policy: RwLock::new(Arc::new(policy)),
+            source,
+            reloading: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// What is in force now. A stage takes it once and uses it to its end, so that a reload never mixes two.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the operator's files again and puts them in force, all or nothing; a failure leaves the old policy as it is.
+    /// Either outcome is logged, counted and audited.
+    pub async fn reload(&self, actor: &str) -> Result<Arc<Policy>, ReloadError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let result = self.read_and_enforce(actor).await;
+        self.metrics.reloaded(result.is_ok());
+        let payload = match &result {
+            Ok(policy) => json!({ "status": "SUCCEEDED", "policyVersion": policy.version }),
+            Err(error) => json!({ "status": "FAILED", "errorMessage": error.to_string() }),
+        };
+        match &result {
+            Ok(policy) => tracing::info!(actor, version = policy.version, "reloaded"),
+            Err(error) => tracing::error!(actor, %error, "not reloaded; what was in force stays in force"),
+        }
+        let (event, version, now) = (
+            NewEvent::of(
+                EventKind::ConfigReloaded,
+                actor,
+                "config",
+                self.source.config_file.display().to_string(),
+                payload,
+            ),
+            self.policy().version.clone(),
+            self.clock.now(),
+        );
+        self.store.write(move |db| audit::append(db, &event, &version, now)).await?;
+        result
+    }
+
+    /// Makes the snapshot again after people changed what the database adds to the files: servers.
+    pub async fn refresh(&self, actor: &str) -> Result<Arc<Policy>, ReloadError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let draft = self.policy().draft();
+        Ok(self.put_in_force(Policy::enforce(&self.store, draft, actor, self.clock.now()).await?))
+    }
+
+    async fn read_and_enforce(&self, actor: &str) -> Result<Arc<Policy>, ReloadError> {
+        let source = self.source.clone();
+        let draft = tokio::task::spawn_blocking(move || Draft::read(&source))
+            .await
+            .map_err(|error| ReloadError::Aborted(error.to_string()))?
+            .map_err(ReloadError::Files)?;
+        for problem in &draft.warnings {
+            tracing::warn!("{problem}");
+        }
+        Ok(self.put_in_force(Policy::enforce(&self.store, Arc::new(draft), actor, self.clock.now()).await?))
+    }
+
+    fn put_in_force(&self, policy: Policy) -> Arc<Policy> {
+        let policy = Arc::new(policy);
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&policy);
+        self.wake.all();
+        policy
+    }
+}
+
+/// Why what was in force stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The operator's files have errors; all of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Files(Vec<Problem>),
+    /// What they say cannot be put in force.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The outcome could not be recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The reading task ended early.
+    #[error("reading the files ended early: {0}")]
+    Aborted(String),
+}
+
+/// Wakes stages that may have work. A lost wake-up costs one poll interval, never the work.
+#[derive(Default)]
+pub struct Wake {
+    /// An episode is undecided.
+    pub matching: Notify,
+    /// A held decision may have become free: a pause, breaker, lock or blackout was released.
+    pub gating: Notify,
+    /// An execution is approved, or a slot or lock became free.
+    pub dispatch: Notify,
+}
+
+impl Wake {
+    /// Wakes every stage.
+    pub fn all(&self) {
+        self.matching.notify_one();
+        self.gating.notify_one();
+        self.dispatch.notify_one();
+    }
+}
+
+/// The executions that this process runs now, so that a cancel reaches the running command.
+#[derive(Default)]
+pub struct InFlight(Mutex<HashMap<ExecutionId, CancellationToken>>);
+
+impl InFlight {
+    /// Registers an execution; the token is cancelled by [`InFlight::cancel`].
+    pub fn enter(&self, id: ExecutionId) -> CancellationToken {
+        let token = CancellationToken::new();
+        self.lock().insert(id, token.clone());
+        token
+    }
+
+    /// Forgets an execution that ended.
+    pub fn leave(&self, id: ExecutionId) {
+        self.lock().remove(&id);
+    }
+
+    /// Cancels the running command of `id`; `false` if this process does not run it.
+    pub fn cancel(&self, id: ExecutionId) -> bool {
+        match self.lock().get(&id) {
+            Some(token) => {
+                token.cancel();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// How many run now.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// None runs now.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, CancellationToken>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

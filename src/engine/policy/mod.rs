@@ -1,0 +1,119 @@
+//! What is in force: configuration, runbooks, triggers, servers and blackouts, as one immutable snapshot.
+//!
+//! [`read::Draft`] reads the operator's files; [`Policy::enforce`] records their content in the database (a numbered version
+//! for each distinct runbook) and makes the snapshot. Whoever decides takes one `Arc<Policy>` and uses it to the end. What
+//! may change between two reloads is not here but in the database, and is read in the deciding transaction: pauses,
+//! breakers, maintenance, blackouts and overrides made by people.
+
+pub mod read;
+mod sync;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::audit::canonical::payload_hash;
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::gate::blackout::Blackout;
+use crate::id::RunbookId;
+use crate::inventory::Inventory;
+use crate::inventory::resolve::DuplicateServer;
+use crate::runbook::model::Runbook;
+use crate::store::{Store, StoreError};
+use crate::trigger;
+
+pub use read::{Draft, PolicySource};
+
+/// A runbook in force.
+#[derive(Clone, Debug)]
+pub struct ActiveRunbook {
+    pub id: RunbookId,
+    /// The database's number for this content.
+    pub version: i32,
+    pub runbook: Arc<Runbook>,
+}
+
+/// What is in force.
+#[derive(Debug)]
+pub struct Policy {
+    pub config: Arc<Config>,
+    /// By name.
+    pub runbooks: BTreeMap<String, ActiveRunbook>,
+    /// All triggers of all runbooks, compiled.
+    pub triggers: trigger::Index,
+    /// The files' servers and the database's.
+    pub servers: Inventory,
+    /// The configuration's; those made by people are in the database.
+    pub blackouts: Vec<Blackout>,
+    /// Hash of the runbook set, blackouts and limits (the seeds' `lawbook_version`), short.
+    pub version: String,
+    draft: Arc<Draft>,
+}
+
+/// Why a draft cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// A server of the database has a name that a file declares, too.
+    #[error(
+        "server `{0}` is declared in a file and exists in the database: remove one of them \
+         (`douse servers rm {0}`, or take it out of the file)"
+    )]
+    ServerTwice(String),
+    /// The database could not record it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The hash of the parts could not be made.
+    #[error("the policy cannot be hashed: {0}")]
+    Hash(#[from] serde_json::Error),
+}
+
+impl Policy {
+    /// Records `draft` in the database and makes the snapshot. Nothing is recorded if it cannot be put in force.
+    pub async fn enforce(store: &Store, draft: Arc<Draft>, actor: &str, now: Timestamp) -> Result<Self, PolicyError> {
+        let version = version_of(&draft)?;
+        let (recorded, actor, version_text) = (Arc::clone(&draft), actor.to_owned(), version.clone());
+        let made = store.write(move |db| {
+            let (runbooks, made) = sync::record(db, &recorded, &actor, &version_text, now)?;
+            let servers = recorded.servers.iter().cloned().chain(made);
+            // Given up: nothing of this draft stays recorded.
+            let servers = Inventory::new(servers).map_err(|DuplicateServer(name)| StoreError::GivenUp(name))?;
+            Ok((runbooks, servers))
+        });
+        let (runbooks, servers) = match made.await {
+            Err(StoreError::GivenUp(name)) => return Err(PolicyError::ServerTwice(name)),
+            made => made?,
+        };
+        let triggers = trigger::Index::new(
+            draft.runbooks.iter().map(|(name, file)| (name.as_str(), file.runbook.triggers.as_slice())),
+            draft.config.global.timezone,
+        );
+        Ok(Self {
+            config: Arc::clone(&draft.config),
+            runbooks,
+            triggers,
+            servers,
+            blackouts: draft.blackouts.clone(),
+            version,
+            draft,
+        })
+    }
+
+    /// What the operator's files said when this policy was made.
+    pub fn draft(&self) -> Arc<Draft> {
+        Arc::clone(&self.draft)
+    }
+}
+
+/// The name of a policy: equal runbooks, blackouts and limits have equal names, on every engine.
+fn version_of(draft: &Draft) -> Result<String, serde_json::Error> {
+    let runbooks: BTreeMap<_, _> =
+        draft.runbooks.iter().map(|(name, file)| (name.as_str(), file.runbook.content_hash.as_str())).collect();
+    let blackouts: Vec<_> = draft.config.blackouts.iter().map(|declared| &declared.spec).collect();
+    let parts = json!({
+        "runbooks": runbooks, "blackouts": blackouts, "limits": draft.config.limits,
+        "mode": draft.config.global.mode, "timezone": draft.config.global.timezone.name(),
+    });
+    Ok(payload_hash(&parts)?.chars().take(16).collect())
+}
