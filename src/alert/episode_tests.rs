@@ -1,3 +1,5 @@
+//! Tests of `episode`.
+
 use std::time::Duration;
 
 use chrono::DateTime;

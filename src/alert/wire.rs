@@ -17,9 +17,9 @@ words! {
     /// Which format a delivery came in.
     Format {
         /// Alertmanager's webhook, version 4.
-        Alertmanager = "alertmanager",
+        AlertmanagerV4 = "alertmanager_v4",
         /// Grafana's webhook, version 1.
-        Grafana = "grafana",
+        GrafanaV1 = "grafana_v1",
         /// Fetched from `/api/v2/alerts` of the source's Alertmanager, because a webhook was truncated.
         AlertmanagerApi = "alertmanager_api",
     }
@@ -114,8 +114,8 @@ pub fn parse(body: &[u8]) -> Result<Delivery, WireError> {
 
 fn format(version: Option<&Value>) -> Result<Format, WireError> {
     match version {
-        Some(Value::String(version)) if version == "4" => Ok(Format::Alertmanager),
-        Some(Value::String(version)) if version == "1" => Ok(Format::Grafana),
+        Some(Value::String(version)) if version == "4" => Ok(Format::AlertmanagerV4),
+        Some(Value::String(version)) if version == "1" => Ok(Format::GrafanaV1),
         None | Some(Value::Null) => Err(wrong("version", "is missing".to_owned())),
         Some(Value::String(version)) => {
             let shown: String = version.chars().take(40).collect();
@@ -185,7 +185,11 @@ pub(super) fn cut(mut text: String) -> (String, bool) {
     if text.len() <= ANNOTATION_BYTES_MAX {
         return (text, false);
     }
-    text.truncate(text.floor_char_boundary(ANNOTATION_BYTES_MAX));
+    let mut end = ANNOTATION_BYTES_MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
     (text, true)
 }
 

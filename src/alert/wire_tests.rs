@@ -1,3 +1,5 @@
+//! Tests of `wire`.
+
 use serde_json::json;
 
 use super::*;
@@ -65,9 +67,9 @@ fn unknown_fields_are_kept_in_the_raw_alert_and_change_nothing() {
 #[test]
 fn both_versions_are_told_apart() {
     let mut sent = body(json!([good()]));
-    assert_eq!(read(&sent).unwrap().format, Format::Alertmanager);
+    assert_eq!(read(&sent).unwrap().format, Format::AlertmanagerV4);
     sent["version"] = json!("1");
-    assert_eq!(read(&sent).unwrap().format, Format::Grafana);
+    assert_eq!(read(&sent).unwrap().format, Format::GrafanaV1);
 }
 
 #[test]

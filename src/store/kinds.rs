@@ -2,18 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::alert::wire::Format as DeliveryFormat;
 use crate::id::ExecutionId;
 use crate::words::words;
-
-words! {
-    /// Whose wire format a delivery's body is in.
-    DeliveryFormat {
-        /// Alertmanager's webhook, version 4.
-        AlertmanagerV4 = "alertmanager_v4",
-        /// Grafana's webhook, version 1.
-        GrafanaV1 = "grafana_v1",
-    }
-}
 
 words! {
     /// Whether the matching stage has seen an episode.
@@ -36,6 +27,8 @@ words! {
         Late = "late",
         /// It ended the episode.
         Resolved = "resolved",
+        /// It ended an incident before this one, which goes on.
+        Stale = "stale",
         /// It showed that the end was false.
         Reopened = "reopened",
     }

@@ -1,3 +1,5 @@
+//! Tests of `explain`.
+
 use super::*;
 use crate::alert::{AlertStatus, Labels};
 use crate::trigger::TriggerSpec;

@@ -1,3 +1,5 @@
+//! Tests of `index`.
+
 use super::*;
 use crate::alert::{AlertStatus, Labels};
 use crate::trigger::TriggerSpec;

@@ -1,3 +1,5 @@
+//! Tests of `window`.
+
 use super::*;
 
 fn window(start: &str, end: &str, days: &[&str], zone: Option<&str>) -> Result<TimeWindow, Vec<PatternError>> {

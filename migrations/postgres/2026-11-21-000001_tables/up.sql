@@ -25,7 +25,7 @@ CREATE TABLE deliveries (
     content_type text,
     body bytea NOT NULL,
     body_sha256 text NOT NULL,
-    format text NOT NULL CHECK (format IN ('alertmanager_v4', 'grafana_v1')),
+    format text NOT NULL CHECK (format IN ('alertmanager_v4', 'grafana_v1', 'alertmanager_api')),
     receiver text NOT NULL,
     group_key text NOT NULL,
     external_url text NOT NULL,
@@ -97,7 +97,7 @@ CREATE TABLE alerts (
     group_json jsonb NOT NULL,
     identity_hash text NOT NULL,
     episode_id uuid NOT NULL REFERENCES episodes,
-    episode_relation text NOT NULL CHECK (episode_relation IN ('new', 'same', 'late', 'resolved', 'reopened')),
+    episode_relation text NOT NULL CHECK (episode_relation IN ('new', 'same', 'late', 'resolved', 'stale', 'reopened')),
     matched_trigger text,
     action_taken text,
     PRIMARY KEY (id)

@@ -25,7 +25,7 @@ CREATE TABLE deliveries (
     content_type TEXT,
     body BLOB NOT NULL,
     body_sha256 TEXT NOT NULL,
-    format TEXT NOT NULL CHECK (format IN ('alertmanager_v4', 'grafana_v1')),
+    format TEXT NOT NULL CHECK (format IN ('alertmanager_v4', 'grafana_v1', 'alertmanager_api')),
     receiver TEXT NOT NULL,
     group_key TEXT NOT NULL,
     external_url TEXT NOT NULL,
@@ -97,7 +97,7 @@ CREATE TABLE alerts (
     group_json TEXT NOT NULL CHECK (json_valid(group_json)),
     identity_hash TEXT NOT NULL,
     episode_id TEXT NOT NULL REFERENCES episodes,
-    episode_relation TEXT NOT NULL CHECK (episode_relation IN ('new', 'same', 'late', 'resolved', 'reopened')),
+    episode_relation TEXT NOT NULL CHECK (episode_relation IN ('new', 'same', 'late', 'resolved', 'stale', 'reopened')),
     matched_trigger TEXT,
     action_taken TEXT,
     PRIMARY KEY (id)

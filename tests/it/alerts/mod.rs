@@ -1,1 +1,5 @@
-//! Tests: alerts.
+//! Alerts: genuine bodies, real rules, and what must not be taken.
+
+mod bodies;
+mod naive;
+mod rules;
