@@ -58,6 +58,14 @@ pub const SSH_SESSIONS_PER_SERVER: usize = 4;
 pub const SSH_IDLE_EXPIRY: Duration = Duration::from_secs(60);
 /// Handshakes tried when sshd drops them (`MaxStartups`); nothing has been started by then.
 pub const SSH_HANDSHAKE_TRIES: u32 = 5;
+/// How long a command waits for one of the [`SSH_SESSIONS_PER_SERVER`] before it is put off.
+pub const SSH_SLOT_TIMEOUT: Duration = Duration::from_secs(60);
+/// A session that the host does not open in this time means that the connection is dead: a live one answers at once.
+pub const SSH_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a command's exit its output is read until it was silent for this long: a background child may hold it open.
+pub const SSH_LINGER: Duration = Duration::from_secs(2);
+/// After a command's exit its output is read for at most this long, silent or not.
+pub const SSH_LINGER_MAX: Duration = Duration::from_secs(10);
 /// A process group that got TERM gets KILL after this.
 pub const KILL_GRACE: Duration = Duration::from_secs(10);
 /// Output kept per step and stream, bytes: half as head, half as tail.

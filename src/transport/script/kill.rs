@@ -10,11 +10,11 @@ pub const GONE: &str = "gone";
 
 /// TERM, `grace` of patience, KILL, and a look. Zombies do not count: only their parents can remove them.
 ///
-/// `kill -0` tells apart "no such process" and "not permitted"; the latter means that somebody is left.
+/// No `--` and no `-s`: dash does not take the first, busybox neither. `kill -0` tells apart "no such process" and "not permitted"; the latter means that somebody is left.
 const TEXT: &str = "\
 LC_ALL=C; export LC_ALL
 is_left() {
-  if douse_e=$(kill -0 -- \"-$1\" 2>&1); then
+  if douse_e=$(kill -0 \"-$1\" 2>&1); then
     [ -r /proc/self/stat ] || return 0
     for douse_f in /proc/[0-9]*/stat; do
       { IFS= read -r douse_l <\"$douse_f\"; } 2>/dev/null || continue
@@ -39,7 +39,6 @@ wait_for() {
 
 /// The script for `group`, run by `become_user` if the command was.
 pub fn compose(
-    attempt: AttemptId,
     group: u32,
     grace: Duration,
     become_user: Option<&str>,
@@ -47,10 +46,10 @@ pub fn compose(
 ) -> Result<Script, ScriptError> {
     let tenths = grace.as_millis() / 100;
     let text = format!(
-        "{TEXT}kill -TERM -- -{group} 2>/dev/null; kill -CONT -- -{group} 2>/dev/null\n\
-         wait_for {group} {tenths} || {{ kill -KILL -- -{group} 2>/dev/null; wait_for {group} 30; }}\n\
+        "{TEXT}kill -TERM -{group} 2>/dev/null; kill -CONT -{group} 2>/dev/null\n\
+         wait_for {group} {tenths} || {{ kill -KILL -{group} 2>/dev/null; wait_for {group} 30; }}\n\
          if is_left {group}; then echo left; exit 1; else echo {GONE}; fi"
     );
     let place = Place { environment: &[], workdir: None };
-    wrap(attempt, &place, &evaluate(&text, "the kill script")?, become_user, become_password)
+    wrap(AttemptId::new(), &place, &evaluate(&text, "the kill script")?, become_user, become_password)
 }

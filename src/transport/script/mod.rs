@@ -34,6 +34,8 @@ use announce::Stage;
 
 /// A script, ready to be sent.
 pub struct Script {
+    /// What its announcements name.
+    pub attempt: AttemptId,
     /// May hold a password: wiped when dropped.
     pub text: Zeroizing<String>,
     /// The announcement after which the command runs: by the login user's shell, or by the one that `sudo` started.
@@ -86,7 +88,7 @@ fn wrap(
         None => inner,
         Some(user) => Zeroizing::new(outer(attempt, user, become_password, &inner)?),
     };
-    Ok(Script { text, last_stage })
+    Ok(Script { attempt, text, last_stage })
 }
 
 /// Environment, folder, announcement, action; runs as the user who shall run the action.

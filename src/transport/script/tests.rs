@@ -235,6 +235,44 @@ fn a_group_that_would_hit_everyone_is_never_taken() {
     }
 }
 
+/// A process group of three generations, and its number.
+fn group(ignores_term: bool) -> (std::process::Child, u32) {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::process::CommandExt as _;
+    let trap = if ignores_term { "trap '' TERM; " } else { "" };
+    let mut child = Command::new("sh")
+        .args(["-c", &format!("{trap}(sleep 300 & wait; sleep 300) & echo up; wait; sleep 300")])
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let id = child.id();
+    (child, id)
+}
+
+#[test]
+fn the_kill_script_ends_a_group_and_sees_that_it_is_gone() {
+    for shell in SHELLS {
+        for (ignores_term, is_stopped) in [(false, false), (true, false), (false, true)] {
+            let (mut child, group) = group(ignores_term);
+            if is_stopped {
+                assert!(Command::new("sh").args(["-c", &format!("kill -STOP -{group}")]).status().unwrap().success());
+            }
+            let script = kill::compose(group, Duration::from_millis(500), None, None).unwrap();
+            // The group's leader is our child: a zombie until it is waited for, which must not count.
+            let output = feed(shell, script.text.as_bytes());
+            let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success() && stdout.ends_with("\ngone\n"), "{shell:?}: {output:?}");
+            child.wait().unwrap();
+            // Nothing is left to kill: it says so at once.
+            let output = feed(shell, script.text.as_bytes());
+            assert!(output.status.success(), "{shell:?}: {output:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

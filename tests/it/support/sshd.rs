@@ -247,15 +247,24 @@ impl Sshd {
 
     fn write_config(&self) -> PathBuf {
         let dir = self.dir.path().display();
-        // The first value of a keyword wins.
-        let mut text = self.setup.config.join("\n");
-        let _ = write!(
-            text,
-            "\nListenAddress {address}\nHostKey {dir}/host_key\nAuthorizedKeysFile {dir}/authorized_keys\nPidFile none\n\
+        let own = format!(
+            "HostKey {dir}/host_key\nListenAddress {address}\nAuthorizedKeysFile {dir}/authorized_keys\nPidFile none\n\
              StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              PermitRootLogin yes\nLogLevel DEBUG1\nUseDNS no\nMaxStartups 100:30:200\n",
             address = self.address
         );
+        let mut text = String::new();
+        // For most keywords sshd takes the first value, for MaxStartups the last; HostKey is a list.
+        for line in own.lines() {
+            let keyword = line.split(' ').next();
+            let is_replaced = |given: &String| given.split(' ').next() == keyword && keyword != Some("HostKey");
+            if !self.setup.config.iter().any(is_replaced) {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+        for line in &self.setup.config {
+            let _ = writeln!(text, "{line}");
+        }
         if !self.setup.env.is_empty() {
             let pairs: Vec<String> = self.setup.env.iter().map(|(name, value)| format!("\"{name}={value}\"")).collect();
             let _ = writeln!(text, "SetEnv {}", pairs.join(" "));
