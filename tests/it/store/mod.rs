@@ -1,4 +1,10 @@
 //! The store on both engines: the schema, its constraints, and what the pipeline relies on under concurrency.
 
+mod concurrency;
+mod constraints;
+mod facts;
 mod harness;
 mod open;
+mod round_trip;
+mod samples;
+mod schema;

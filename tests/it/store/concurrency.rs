@@ -1,0 +1,153 @@
+//! Many at once: nothing is locked out, nothing is claimed twice, nothing is counted twice.
+
+use std::time::Duration;
+
+use douse::execution::Status;
+use douse::id::ExecutionId;
+use douse::store::details::DetailsChange;
+use douse::store::facts::Scope;
+use douse::store::target_locks::Claim;
+use douse::store::*;
+use tokio::task::JoinSet;
+
+use super::harness::{Fixture, on_both_engines};
+use super::samples::{self, now};
+
+async fn add(fixture: &Fixture, server: &str) -> ExecutionId {
+    let (row, details) = samples::execution(server);
+    let id = row.id;
+    fixture.store.write(move |db| executions::insert(db, &row, &details)).await.unwrap();
+    id
+}
+
+on_both_engines! {
+    async fn many_writers_that_read_first_all_get_their_turn(fixture: Fixture) {
+        let mut tasks = JoinSet::new();
+        for _ in 0..16 {
+            let store = fixture.store.clone();
+            tasks.spawn(async move {
+                for _ in 0..20 {
+                    store
+                        .write(|db| {
+                            lock_ingest(db, "main")?;
+                            sources::list(db)?;
+                            sources::seen(db, "main", now())
+                        })
+                        .await
+                        .unwrap();
+                }
+            });
+        }
+        // Readers go on meanwhile.
+        while !tasks.is_empty() {
+            fixture.store.read(sources::list).await.unwrap();
+            while tasks.try_join_next().is_some_and(|done| done.is_ok()) {}
+        }
+        assert_eq!(fixture.store.read(sources::list).await.unwrap()[0].deliveries, 320);
+    }
+
+    async fn eight_claimers_take_each_execution_exactly_once(fixture: Fixture) {
+        let mut ids = Vec::new();
+        for n in 0..40 {
+            ids.push(add(&fixture, &format!("web-{n}")).await);
+        }
+        let mut tasks = JoinSet::new();
+        for claimer in 0..8 {
+            let (store, ids) = (fixture.store.clone(), ids.clone());
+            tasks.spawn(async move {
+                let mut taken = Vec::new();
+                for id in ids {
+                    let by = format!("engine-{claimer}");
+                    if store.write(move |db| target_locks::claim(db, id, &by, now())).await.unwrap() == Claim::Taken {
+                        taken.push(id);
+                    }
+                }
+                taken
+            });
+        }
+        let mut taken = tasks.join_all().await.concat();
+        taken.sort();
+        assert_eq!(taken, ids);
+        assert_eq!(fixture.store.read(target_locks::list).await.unwrap().len(), 40);
+        assert_eq!(fixture.store.read(|db| executions::count_in(db, Status::Running)).await.unwrap(), 40);
+    }
+
+    async fn of_many_executions_for_one_server_one_runs(fixture: Fixture) {
+        let mut ids = Vec::new();
+        for _ in 0..8 {
+            ids.push(add(&fixture, "web-1").await);
+        }
+        let mut tasks = JoinSet::new();
+        for id in ids.clone() {
+            let store = fixture.store.clone();
+            tasks.spawn(async move {
+                (id, store.write(move |db| target_locks::claim(db, id, "engine", now())).await.unwrap())
+            });
+        }
+        let results = tasks.join_all().await;
+        let winner = results.iter().find(|(_, claim)| *claim == Claim::Taken).unwrap().0;
+        for (id, claim) in results {
+            assert_eq!(claim, if id == winner { Claim::Taken } else { Claim::Busy(winner) });
+        }
+
+        // Given back, another may have it.
+        let later = now().plus(Duration::from_secs(60));
+        assert!(fixture.store.write(move |db| target_locks::unclaim(db, winner, later)).await.unwrap());
+        let (row, _) = fixture.store.read(move |db| executions::get_whole(db, winner)).await.unwrap();
+        assert_eq!((row.status, row.started_at, row.next_try_at), (Status::Approved, None, Some(later)));
+        let due = fixture.store.read(|db| executions::due(db, now(), 100)).await.unwrap();
+        assert!(due.len() == 7 && due.iter().all(|row| row.id != winner));
+        let other = due[0].id;
+        let claim = fixture.store.write(move |db| target_locks::claim(db, other, "engine", now())).await.unwrap();
+        assert_eq!(claim, Claim::Taken);
+    }
+
+    async fn a_limit_is_exact_when_deciders_take_turns(fixture: Fixture) {
+        const LIMIT: usize = 5;
+        let mut tasks = JoinSet::new();
+        for n in 0..24 {
+            let store = fixture.store.clone();
+            tasks.spawn(async move {
+                let decided = store.write(move |db| {
+                    lock_decisions(db)?;
+                    let since = now().minus(Duration::from_secs(3_600));
+                    let starts = facts::starts_since(db, Scope::Runbook("fix"), since, None)?;
+                    if starts.started.len() + starts.reserved >= LIMIT {
+                        return Ok(false);
+                    }
+                    let (row, details) = samples::execution(&format!("web-{n}"));
+                    executions::insert(db, &row, &details)?;
+                    Ok(true)
+                });
+                decided.await.unwrap()
+            });
+        }
+        let allowed = tasks.join_all().await.into_iter().filter(|allowed| *allowed).count();
+        assert_eq!(allowed, LIMIT);
+    }
+
+    async fn a_dropped_caller_does_not_leave_half_a_write(fixture: Fixture) {
+        for n in 0..20 {
+            let (row, details) = samples::execution("web-1");
+            let id = row.id;
+            let store = fixture.store.clone();
+            let task = tokio::spawn(async move {
+                store
+                    .write(move |db| {
+                        executions::insert(db, &row, &details)?;
+                        let note = DetailsChange { claimed_by: Some(Some("me".to_owned())), ..Default::default() };
+                        details::change(db, id, &note)
+                    })
+                    .await
+            });
+            tokio::time::sleep(Duration::from_micros(n * 100)).await;
+            task.abort();
+            // A later write waits for the aborted one, if that began.
+            fixture.store.write(|db| sources::seen(db, "main", now())).await.unwrap();
+            let found = fixture.store.read(move |db| executions::get_whole(db, id)).await;
+            if let Ok((_, details)) = found {
+                assert_eq!(details.claimed_by.as_deref(), Some("me"));
+            }
+        }
+    }
+}
