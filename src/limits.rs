@@ -128,3 +128,14 @@ pub const DATABASE_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DATABASE_WAIT_MAX: Duration = Duration::from_secs(4);
 /// How long SQLite waits for another process's lock (a backup, `sqlite3` by hand).
 pub const DATABASE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+/// HTTP worker threads: requests wait for the database, not for these.
+pub const WEB_WORKERS: usize = 2;
+/// A client that has not sent its headers by then is cut off.
+pub const WEB_HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Seconds that requests under way get when the server stops.
+pub const WEB_SHUTDOWN_SECS: u64 = 5;
+/// Sessions per host when `limits.sessions_per_server` is switched off: sshd's default `MaxSessions` less room for the
+/// session that looks after a kill.
+pub const SSH_SESSIONS_MAX: usize = 8;
+/// Running executions get this long to end when the engine stops.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -20,6 +20,8 @@ pub struct PolicySource {
     pub config_file: PathBuf,
     /// The environment's and the command line's values, laid over the file (`DOUSE_STORAGE__URL` …).
     pub variables: Vec<(String, String)>,
+    /// `--web.listen-address`: instead of the configuration's, unless empty.
+    pub listen_addresses: Vec<String>,
 }
 
 /// A runbook and the file that it came from.
@@ -45,7 +47,10 @@ pub struct Draft {
 impl Draft {
     /// Reads everything that `source` names; every problem of every file if one is an error.
     pub fn read(source: &PolicySource) -> Result<Self, Vec<Problem>> {
-        let config = Config::load(&source.config_file, &source.variables)?;
+        let mut config = Config::load(&source.config_file, &source.variables)?;
+        if !source.listen_addresses.is_empty() {
+            config.web.listen_addresses.clone_from(&source.listen_addresses);
+        }
         let mut problems = config.warnings.clone();
         let runbooks = read_runbooks(&config, &mut problems);
         let servers = read_servers(&config, &mut problems);

@@ -1,0 +1,126 @@
+//! The one shape of an error: `{"error": {"code": "snake_case", "message": "what is wrong and what to do"}}`.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use serde_json::{Value, json};
+
+use crate::limits;
+use crate::store::StoreError;
+
+/// An answer other than what was asked for.
+#[derive(Debug)]
+pub struct ApiError {
+    pub status: StatusCode,
+    /// `snake_case`; stable.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// Further members of the answer: the gates of a 409, the problems of a 422.
+    pub more: Option<Value>,
+}
+
+impl ApiError {
+    /// An error with this status, code and message.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), more: None }
+    }
+
+    /// 404: `what` does not exist.
+    pub fn not_found(what: impl fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}"))
+    }
+
+    /// 409: not in a state for that now.
+    pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
+    /// 422: understood, but wrong.
+    pub fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    /// The same with further members beside `error`.
+    pub fn with(mut self, more: Value) -> Self {
+        self.more = Some(more);
+        self
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut body = match &self.more {
+            Some(Value::Object(more)) => Value::Object(more.clone()),
+            _ => json!({}),
+        };
+        body["error"] = json!({ "code": self.code, "message": self.message });
+        let mut response = HttpResponse::build(self.status);
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header(("WWW-Authenticate", "Bearer realm=\"douse\""));
+        }
+        response.json(body)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_retryable() {
+            tracing::warn!(%error, "a request could not be served");
+            let message = "the database is not available; the same request may work later";
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
+        }
+        match error {
+            StoreError::NotFound => Self::not_found("such thing"),
+            error if error.is_conflict() => Self::conflict("exists", error.to_string()),
+            error => {
+                tracing::error!(%error, "a request failed");
+                let message = "Douse failed to answer; its log says why";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+            }
+        }
+    }
+}
+
+/// 404 for a path that is no route, after the credential was looked at.
+pub async fn no_such_route(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(ApiError::not_found(format!("route {} {}", request.method(), request.path())))
+}
+
+/// JSON bodies: bounded, and what is wrong with one is 422 (400 if it is not JSON at all).
+pub fn json_config() -> web::JsonConfig {
+    web::JsonConfig::default().limit(limits::API_BODY_BYTES_MAX).error_handler(|error, _| {
+        use actix_web::error::JsonPayloadError as E;
+        let status = match &error {
+            E::OverflowKnownLength { .. } | E::Overflow { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            E::Deserialize(error) if error.is_data() => StatusCode::UNPROCESSABLE_ENTITY,
+            E::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        ApiError::new(status, "invalid_body", format!("the body cannot be used: {error}")).into()
+    })
+}
+
+/// Query strings: an unknown or wrong key is 422.
+pub fn query_config() -> web::QueryConfig {
+    web::QueryConfig::default().error_handler(|error, _| {
+        ApiError::invalid("invalid_query", format!("the query string cannot be used: {error}")).into()
+    })
+}
+
+/// Path parts: an id that is none names nothing.
+pub fn path_config() -> web::PathConfig {
+    web::PathConfig::default()
+        .error_handler(|error, request| ApiError::not_found(format!("{} ({error})", request.path())).into())
+}

@@ -1,0 +1,63 @@
+//! The engine's own pages: `/-/healthy`, `/-/ready`, `/-/reload`, `/metrics`.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, get, post, web};
+use serde_json::json;
+
+use super::auth::Person;
+use super::error::ApiError;
+use crate::engine::{Engine, ReloadError};
+use crate::store::system_config;
+
+/// The row that readiness is proved with; a leading dot hides it from the API.
+pub const PROBE_KEY: &str = ".probe";
+
+/// The process answers; never depends on the database.
+#[get("/-/healthy")]
+pub async fn healthy() -> HttpResponse {
+    HttpResponse::Ok().body("Douse is healthy.\n")
+}
+
+/// 503 when alerts and audit events cannot be committed.
+#[get("/-/ready")]
+pub async fn ready(engine: web::Data<Engine>) -> Result<HttpResponse, ApiError> {
+    if engine.stopping.is_cancelled() {
+        let message = "Douse is stopping";
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message));
+    }
+    // A real commit: on a full disk a read would still work.
+    let now = engine.clock.now();
+    match engine.store.write(move |db| system_config::put(db, PROBE_KEY, &json!({}), "engine", now)).await {
+        Ok(()) => Ok(HttpResponse::Ok().body("Douse is ready.\n")),
+        Err(error) => {
+            let message = format!("Douse cannot commit to its database: {error}");
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message))
+        }
+    }
+}
+
+/// Reads the operator's files again, all or nothing.
+#[post("/-/reload")]
+pub async fn reload(engine: web::Data<Engine>, person: Person) -> Result<HttpResponse, ApiError> {
+    match engine.reload(&person.name).await {
+        Ok(policy) => Ok(HttpResponse::Ok().json(json!({ "policy_version": policy.version }))),
+        Err(ReloadError::Files(problems)) => {
+            let message = "the files have errors; what was in force stays in force";
+            Err(ApiError::invalid("invalid_files", message).with(json!({ "problems": problems })))
+        }
+        Err(ReloadError::Store(error)) => Err(error.into()),
+        Err(error @ (ReloadError::Policy(_) | ReloadError::Aborted(_))) => {
+            Err(ApiError::conflict("not_reloaded", format!("{error}; what was in force stays in force")))
+        }
+    }
+}
+
+/// The metrics, as OpenMetrics text.
+#[get("/metrics")]
+pub async fn metrics(engine: web::Data<Engine>) -> Result<HttpResponse, ApiError> {
+    let text = engine.metrics.render().map_err(|error| {
+        let message = format!("the metrics could not be written: {error}");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    })?;
+    Ok(HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(text))
+}

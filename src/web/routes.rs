@@ -1,0 +1,113 @@
+//! Every route on one screen: its handler, and who may use it.
+//!
+//! Denied by default: a route that [`access`] does not name answers nobody, and a test compares the two lists.
+
+use actix_web::http::Method;
+use actix_web::web::ServiceConfig;
+
+use super::{openapi, own};
+use crate::config::Role;
+
+/// Who may use a route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Everybody who reaches the port.
+    Public,
+    /// A source, by its own credential.
+    Source,
+    /// A viewer, or everybody with `web.metrics_public`.
+    Metrics,
+    /// A token of this role or a higher one.
+    Role(Role),
+}
+
+const VIEWER: Access = Access::Role(Role::Viewer);
+const OPERATOR: Access = Access::Role(Role::Operator);
+const ENGINEER: Access = Access::Role(Role::Engineer);
+const ADMIN: Access = Access::Role(Role::Admin);
+
+/// Method, path, who.
+pub const ROUTES: &[(&str, &str, Access)] = &[
+    ("GET", "/-/healthy", Access::Public),
+    ("GET", "/-/ready", Access::Public),
+    ("POST", "/-/reload", ADMIN),
+    ("GET", "/metrics", Access::Metrics),
+    ("GET", "/api/openapi.json", Access::Public),
+    ("GET", "/api/", Access::Public),
+    ("POST", "/api/v1/webhooks/{source}", Access::Source),
+    ("PUT", "/api/v1/webhooks/{source}", Access::Source),
+    ("GET", "/api/v1/alerts", VIEWER),
+    ("GET", "/api/v1/alerts/{id}", VIEWER),
+    ("GET", "/api/v1/alerts/{id}/decisions", VIEWER),
+    ("POST", "/api/v1/alerts/{id}/replay", OPERATOR),
+    ("GET", "/api/v1/episodes", VIEWER),
+    ("GET", "/api/v1/episodes/{id}", VIEWER),
+    ("GET", "/api/v1/decisions", VIEWER),
+    ("GET", "/api/v1/decisions/{id}", VIEWER),
+    ("POST", "/api/v1/decisions/explain", VIEWER),
+    ("GET", "/api/v1/executions", VIEWER),
+    ("GET", "/api/v1/executions/{id}", VIEWER),
+    ("GET", "/api/v1/executions/{id}/steps", VIEWER),
+    ("GET", "/api/v1/executions/{id}/output", VIEWER),
+    ("GET", "/api/v1/executions/{id}/audit", VIEWER),
+    ("GET", "/api/v1/executions/{id}/export", VIEWER),
+    ("POST", "/api/v1/executions/{id}/approve", OPERATOR),
+    ("POST", "/api/v1/executions/{id}/reject", OPERATOR),
+    ("POST", "/api/v1/executions/{id}/cancel", OPERATOR),
+    ("POST", "/api/v1/executions/{id}/retry", OPERATOR),
+    ("POST", "/api/v1/executions/{id}/rollback", OPERATOR),
+    ("POST", "/api/v1/executions/{id}/release", OPERATOR),
+    ("GET", "/api/v1/approvals", VIEWER),
+    ("GET", "/api/v1/approvals/{id}", VIEWER),
+    ("POST", "/api/v1/approvals/{id}/approve", OPERATOR),
+    ("POST", "/api/v1/approvals/{id}/reject", OPERATOR),
+    ("GET", "/api/v1/runbooks", VIEWER),
+    ("GET", "/api/v1/runbooks/{name}", VIEWER),
+    ("GET", "/api/v1/runbooks/{name}/versions", VIEWER),
+    ("GET", "/api/v1/runbooks/{name}/versions/{n}/diff", VIEWER),
+    ("GET", "/api/v1/runbooks/{name}/export", VIEWER),
+    ("POST", "/api/v1/runbooks/{name}/execute", OPERATOR),
+    ("POST", "/api/v1/runbooks/{name}/enable", ENGINEER),
+    ("POST", "/api/v1/runbooks/{name}/disable", OPERATOR),
+    ("GET", "/api/v1/servers", VIEWER),
+    ("POST", "/api/v1/servers", ENGINEER),
+    ("GET", "/api/v1/servers/{id}", VIEWER),
+    ("PUT", "/api/v1/servers/{id}", ENGINEER),
+    ("DELETE", "/api/v1/servers/{id}", ENGINEER),
+    ("POST", "/api/v1/servers/{id}/test", OPERATOR),
+    ("POST", "/api/v1/servers/{id}/maintenance", OPERATOR),
+    ("GET", "/api/v1/servers/{id}/executions", VIEWER),
+    ("GET", "/api/v1/blackouts", VIEWER),
+    ("POST", "/api/v1/blackouts", ENGINEER),
+    ("GET", "/api/v1/blackouts/{id}", VIEWER),
+    ("PUT", "/api/v1/blackouts/{id}", ENGINEER),
+    ("DELETE", "/api/v1/blackouts/{id}", ENGINEER),
+    ("GET", "/api/v1/breakers", VIEWER),
+    ("GET", "/api/v1/breakers/{runbook}", VIEWER),
+    ("POST", "/api/v1/breakers/{runbook}/open", ADMIN),
+    ("POST", "/api/v1/breakers/{runbook}/close", ADMIN),
+    ("POST", "/api/v1/breakers/{runbook}/reset", ADMIN),
+    ("GET", "/api/v1/pauses", VIEWER),
+    ("POST", "/api/v1/pause", OPERATOR),
+    ("POST", "/api/v1/resume", OPERATOR),
+    ("GET", "/api/v1/audit", VIEWER),
+    ("GET", "/api/v1/config", VIEWER),
+    ("PUT", "/api/v1/config/{key}", ADMIN),
+];
+
+/// Who may use the route `method pattern`; `None` = it is no route.
+pub fn access(method: &Method, pattern: &str) -> Option<Access> {
+    // HEAD asks for what GET answers.
+    let method = if method == Method::HEAD { Method::GET } else { method.clone() };
+    ROUTES.iter().find(|(m, path, _)| *m == method.as_str() && *path == pattern).map(|(_, _, access)| *access)
+}
+
+/// Registers every handler.
+pub fn configure(app: &mut ServiceConfig) {
+    app.service(own::healthy)
+        .service(own::ready)
+        .service(own::reload)
+        .service(own::metrics)
+        .service(openapi::document)
+        .service(openapi::page);
+}
