@@ -115,7 +115,12 @@ fn weekday_names(field: &str) -> Result<String, String> {
             None if part.contains('/') => (weekday(range)?, 6),
             None => (weekday(range)?, weekday(range)?),
         };
-        let first = if first == 7 { 0 } else { first };
+        // Sunday is 0 where a range begins, and 7 where one ends.
+        let (first, last) = match (first, last) {
+            (7, 7) => (0, 0),
+            (7, last) => (0, last),
+            other => other,
+        };
         let last = if last < first { last + 7 } else { last };
         days.extend((first..=last).step_by(step).map(|day| day % 7));
     }
