@@ -5,12 +5,24 @@
 //! so that they can do nothing that the API does not allow. Data goes to standard output by [`output::OutputArgs`],
 //! everything else to standard error.
 
+mod alerts;
+mod approvals;
+mod blackouts;
+mod breakers;
 pub mod client;
 mod completions;
+mod executions;
 pub mod exit;
+mod explain;
+mod follow;
 mod healthcheck;
 mod init;
 pub mod output;
+mod pause;
+mod run;
+mod runbooks;
+mod servers;
+mod time;
 
 use std::process::ExitCode;
 
@@ -26,9 +38,21 @@ pub struct Cli {
     command: Command,
 }
 
+/// In the order of the help: start, write, look, act, the rest.
 #[derive(Subcommand, Debug)]
 enum Command {
     Init(init::Init),
+    Explain(explain::Explain),
+    Run(run::Run),
+    Approvals(approvals::Approvals),
+    Executions(executions::Executions),
+    Alerts(alerts::Alerts),
+    Runbooks(runbooks::Runbooks),
+    Servers(servers::Servers),
+    Blackouts(blackouts::Blackouts),
+    Breakers(breakers::Breakers),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
     Completions(completions::Completions),
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -37,6 +61,17 @@ impl Command {
     async fn run(self) -> Result<Exit, Failure> {
         match self {
             Self::Init(command) => command.run(),
+            Self::Explain(command) => command.run().await,
+            Self::Run(command) => command.run().await,
+            Self::Approvals(command) => command.run().await,
+            Self::Executions(command) => command.run().await,
+            Self::Alerts(command) => command.run().await,
+            Self::Runbooks(command) => command.run().await,
+            Self::Servers(command) => command.run().await,
+            Self::Blackouts(command) => command.run().await,
+            Self::Breakers(command) => command.run().await,
+            Self::Pause(command) => command.run().await,
+            Self::Resume(command) => command.run().await,
             Self::Completions(command) => command.run(),
             Self::Healthcheck(command) => command.run().await,
         }
@@ -51,5 +86,15 @@ pub async fn main() -> ExitCode {
             output::note(&output::visible(&format!("error: {failure}")));
             failure.exit.into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        super::Cli::command().debug_assert();
     }
 }

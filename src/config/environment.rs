@@ -1,7 +1,8 @@
 //! Environment variables laid over the file: `DOUSE_STORAGE__URL` is `storage.url`.
 //!
 //! Only names with `__` are ours: `DOUSE_URL` and `DOUSE_TOKEN` belong to the client commands. A list's entry is named by
-//! its number (`DOUSE_AUTH__TOKENS__0__TOKEN`) and must be in the file.
+//! its number (`DOUSE_AUTH__TOKENS__0__TOKEN`) and must be in the file; a list of texts is set as a whole.
+//! The command line's options are laid over as the same variables.
 
 use crate::problem::Problem;
 
@@ -32,10 +33,11 @@ fn scalar(text: &str) -> Scalar {
 fn set(node: &mut Node, path: &[String], place: &Place, text: &str) -> Result<(), String> {
     let Some((first, rest)) = path.split_first() else {
         return match &node.value {
-            Value::List(_) | Value::Map(_) => {
-                Err(format!("names {}; only single values can be set by the environment", node.kind()))
+            Value::Map(_) => Err("names a map; only single values can be set by the environment".to_owned()),
+            Value::List(items) if !items.iter().all(|item| matches!(item.value, Value::Scalar(_))) => {
+                Err("names a list of maps; only single values can be set by the environment".to_owned())
             }
-            Value::Null | Value::Scalar(_) => {
+            Value::Null | Value::Scalar(_) | Value::List(_) => {
                 *node = Node { value: Value::Scalar(scalar(text)), place: place.clone() };
                 Ok(())
             }

@@ -29,6 +29,7 @@ pub use limits::Limits;
 pub use secret::Secret;
 pub use sources::{Credential, Source};
 pub use tokens::{ApiToken, Role};
+pub use tree::Place;
 
 use crate::problem::Problem;
 use crate::words::words;

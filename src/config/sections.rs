@@ -15,9 +15,11 @@ const STORAGE_URL: &str = "sqlite://data/douse.db";
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 pub(super) fn config<'r, 'n>(reading: &'r Reading<'r>, top: &mut MapReader<'r, 'n>, path: &Path) -> Config {
+    let global = section(reading, top, "global", global);
     let config = Config {
         path: path.to_owned(),
-        global: section(reading, top, "global", global),
+        blackouts: blackouts::read(reading, top, global.timezone),
+        global,
         web: section(reading, top, "web", |map| web(reading, map)),
         storage: section(reading, top, "storage", |map| storage(reading, map)),
         encryption: top.map("encryption", |map| encryption(reading, map)).flatten(),
@@ -25,7 +27,6 @@ pub(super) fn config<'r, 'n>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '
         prometheus_url: top.map("prometheus", |map| map.url("url")).flatten(),
         runbook_dirs: section(reading, top, "runbooks", |map| runbooks(reading, map)),
         server_files: section(reading, top, "servers", |map| paths(reading, map, "files")),
-        blackouts: blackouts::read(reading, top),
         limits: section(reading, top, "limits", limits::read),
         tokens: section(reading, top, "auth", |map| tokens::read(reading, map)),
         warnings: Vec::new(),
@@ -65,8 +66,8 @@ fn web(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Web {
     }
     let mut listen_addresses = Vec::new();
     for address in map.text_or_list("listen_addresses") {
-        match listen_address(&address.value) {
-            Some(address) => listen_addresses.push(address),
+        match address.value.split(',').map(|text| listen_address(text.trim())).collect::<Option<Vec<_>>>() {
+            Some(addresses) => listen_addresses.extend(addresses),
             None => {
                 let message = format!("`web.listen_addresses`: `{}` is not host:port", address.value);
                 reading

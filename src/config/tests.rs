@@ -83,6 +83,7 @@ sources:
   - {name: open}
 auth: {tokens: [{name: x, role: root, token: "s3cr3t-s3cr3t"}, {name: x, role: viewer}]}
 storage: {url: "mysql://root:hunter2@db/x"}
+blackouts: [{name: n, daily: {start: "25:00", end: "04:00"}}, {name: m, dayly: {}}]
 "#;
     let problems = load(text, &[]).unwrap_err();
     insta::assert_snapshot!(problems.join("\n"));
@@ -106,15 +107,17 @@ fn the_environment_wins_over_the_file() {
         ("DOUSE_GLOBAL__MODE", "observe"),
         ("DOUSE_STORAGE__URL", "postgres://douse@db/douse"),
         ("DOUSE_AUTH__TOKENS__0__ROLE", "admin"),
+        ("DOUSE_WEB__LISTEN_ADDRESSES", ":80, [::1]:81"),
         ("DOUSE_URL", "http://elsewhere"),
         ("HOME", "/root"),
     ];
-    let text = "global: {mode: enforce}\nauth: {tokens: [{name: a, role: viewer, token: '12345678'}]}\n";
+    let text = "global: {mode: enforce}\nweb: {listen_addresses: ['127.0.0.1:1']}\nauth: {tokens: [{name: a, role: viewer, token: '12345678'}]}\n";
     let config = load(text, &variables).unwrap();
     assert_eq!(config.limits.max_queue_age, Some(Duration::from_secs(7_200)));
     assert_eq!(config.global.mode, EngineMode::Observe);
     assert_eq!(config.storage.url.expose(), "postgres://douse@db/douse");
     assert_eq!(config.tokens[0].role, Role::Admin);
+    assert_eq!(config.web.listen_addresses, ["0.0.0.0:80", "[::1]:81"]);
 }
 
 #[test]

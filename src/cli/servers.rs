@@ -1,0 +1,203 @@
+//! `douse servers`: the inventory, as the engine knows it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::client::{ClientArgs, segment};
+use super::executions::Reason;
+use super::exit::{Exit, Failure};
+use super::output::{Column, OutputArgs, column, text, wide};
+
+/// Look at servers, test them, put them under maintenance
+#[derive(Args, Debug)]
+pub struct Servers {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// List servers by name
+    List {
+        /// At most this many
+        #[arg(long, default_value_t = 200)]
+        limit: usize,
+    },
+    /// Show one server
+    Show { name: String },
+    /// Add a server; one that a file declares stays as it is
+    Add(Box<Add>),
+    /// Log in, and run nothing
+    Test { name: String },
+    /// While a server is under maintenance, runs on it need a person's yes
+    Maintenance {
+        state: Switch,
+        name: String,
+        #[command(flatten)]
+        reason: Reason,
+    },
+    /// Remove a server that was added here
+    Rm { name: String },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Args, Debug)]
+struct Add {
+    name: String,
+    /// Address or DNS name; the name if not given
+    #[arg(long)]
+    hostname: Option<String>,
+    #[arg(long, default_value_t = 22)]
+    port: u16,
+    #[arg(long)]
+    username: String,
+    #[arg(long, default_value = "linux")]
+    os_type: String,
+    /// Private key, as a path on the engine's machine
+    #[arg(long, group = "login")]
+    key_file: Option<PathBuf>,
+    /// File with the key's passphrase, on the engine's machine
+    #[arg(long, requires = "key_file")]
+    passphrase_file: Option<PathBuf>,
+    /// File with the password, on the engine's machine
+    #[arg(long, group = "login")]
+    password_file: Option<PathBuf>,
+    /// The host's key, as `douse servers scan-keys` prints it; may be given several times
+    #[arg(long = "host-key", value_name = "KEY")]
+    host_keys: Vec<String>,
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    #[arg(long)]
+    group: Option<String>,
+    #[arg(long)]
+    environment: Option<String>,
+}
+
+const COLUMNS: &[Column] = &[
+    column("name", |i| text(i, "name")),
+    column("address", |i| format!("{}@{}:{}", text(i, "username"), text(i, "hostname"), text(i, "port"))),
+    column("group", |i| text(i, "group")),
+    column("tags", |i| text(i, "tags")),
+    column("maintenance", |i| if text(i, "is_paused") == "true" { "on".to_owned() } else { String::new() }),
+    column("last test", |i| text(i, "last_connection_status")),
+    column("from", |i| text(i, "declared_in")),
+    wide("environment", |i| text(i, "environment")),
+    wide("os", |i| text(i, "os_type")),
+    wide("login", |i| text(i, "auth_type")),
+    wide("tested", |i| super::time::short(&text(i, "last_connection_test"))),
+    wide("id", |i| text(i, "id")),
+];
+
+impl Servers {
+    /// Runs the subcommand.
+    pub async fn run(self) -> Result<Exit, Failure> {
+        let client = self.client.client()?;
+        let at = |name: &str, rest: &str| format!("servers/{}{rest}", segment(name));
+        match self.command {
+            Command::List { limit } => {
+                let items = client.list("servers", &[], limit).await?;
+                self.output.list(&items, "name", COLUMNS)?;
+            }
+            Command::Show { name } => {
+                let server = client.get(&at(&name, ""), &[]).await?;
+                self.output.one(&server, "name", show)?;
+            }
+            Command::Add(add) => {
+                let server = client.post("servers", &add.body()).await?;
+                self.output.one(&server, "name", show)?;
+            }
+            Command::Test { name } => {
+                let answer = client.post(&at(&name, "/test"), &json!({})).await?;
+                self.output.one(&answer, "status", |i| {
+                    format!("{} {}: {}\n", text(i, "name"), text(i, "status"), text(i, "message"))
+                })?;
+                if text(&answer, "status") != "success" {
+                    return Ok(Exit::Error);
+                }
+            }
+            Command::Maintenance { state, name, reason } => {
+                let body = json!({"is_paused": state == Switch::On, "reason": reason.reason});
+                let server = client.post(&at(&name, "/maintenance"), &body).await?;
+                self.output.one(&server, "name", show)?;
+            }
+            Command::Rm { name } => {
+                client.delete(&at(&name, "")).await?;
+            }
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+impl Add {
+    fn body(self) -> Value {
+        let auth_type = match (&self.key_file, &self.password_file) {
+            (Some(_), _) => "key",
+            (None, Some(_)) => "password",
+            (None, None) => "agent",
+        };
+        let mut body = Map::new();
+        let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
+        put("hostname", self.hostname.unwrap_or_else(|| self.name.clone()).into());
+        put("name", self.name.into());
+        put("port", self.port.into());
+        put("username", self.username.into());
+        put("os_type", self.os_type.into());
+        put("auth_type", auth_type.into());
+        put("host_keys", self.host_keys.into());
+        put("tags", self.tags.into());
+        for (key, value) in [("group", self.group), ("environment", self.environment)] {
+            if let Some(value) = value {
+                put(key, value.into());
+            }
+        }
+        for (key, value) in [
+            ("key_file", self.key_file),
+            ("passphrase_file", self.passphrase_file),
+            ("password_file", self.password_file),
+        ] {
+            if let Some(value) = value {
+                put(key, value.display().to_string().into());
+            }
+        }
+        Value::Object(body)
+    }
+}
+
+fn show(server: &Value) -> String {
+    let mut lines = String::new();
+    for (name, key) in [
+        ("name", "name"),
+        ("id", "id"),
+        ("from", "declared_in"),
+        ("hostname", "hostname"),
+        ("port", "port"),
+        ("username", "username"),
+        ("os", "os_type"),
+        ("login", "auth_type"),
+        ("host keys", "host_keys"),
+        ("group", "group"),
+        ("environment", "environment"),
+        ("tags", "tags"),
+        ("maintenance", "is_paused"),
+        ("last test", "last_connection_status"),
+        ("tested", "last_connection_test"),
+        ("message", "last_connection_message"),
+    ] {
+        let value = text(server, key);
+        if !value.is_empty() {
+            lines.push_str(&format!("{name:<13}{value}\n"));
+        }
+    }
+    lines
+}
