@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::gate::blackout::{Blackout, BlackoutSpec};
+use crate::gate::blackout::Blackout;
 use crate::inventory::{self, Inventory, Server};
 use crate::limits;
 use crate::problem::{Problem, Severity};
@@ -139,17 +139,10 @@ fn read_servers(config: &Config, problems: &mut Vec<Problem>) -> Vec<Server> {
 
 fn read_blackouts(config: &Config, problems: &mut Vec<Problem>) -> Vec<Blackout> {
     let mut blackouts = Vec::new();
-    let file = config.path.display().to_string();
     for declared in &config.blackouts {
-        let parsed = serde_json::from_value::<BlackoutSpec>(declared.spec.clone())
-            .map_err(|error| error.to_string())
-            .and_then(|spec| spec.parse(config.global.timezone).map_err(|error| error.to_string()));
-        match parsed {
+        match declared.spec.parse(config.global.timezone) {
             Ok(blackout) => blackouts.push(blackout),
-            Err(error) => {
-                let message = format!("blackout `{}`: {error}", declared.name);
-                problems.push(Problem::error("E103", &file, 0, 0, message));
-            }
+            Err(error) => problems.push(declared.place.problem("E103", error.to_string())),
         }
     }
     blackouts
