@@ -139,3 +139,7 @@ pub const WEB_SHUTDOWN_SECS: u64 = 5;
 pub const SSH_SESSIONS_MAX: usize = 8;
 /// Running executions get this long to end when the engine stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// A pause stops the clock of a running command for at most this long: every external wait has an end.
+pub const PAUSE_WITHIN_STEP_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Due executions that one look of the dispatcher considers; the others wait for the next look.
+pub const DISPATCH_BATCH: i64 = 500;

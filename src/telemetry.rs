@@ -149,6 +149,11 @@ impl Metrics {
         self.execution_closed(runbook, status, mode);
     }
 
+    /// A running execution was left before its end: interrupted, put back, or the engine stops.
+    pub fn execution_left(&self) {
+        self.executions_in_flight.dec();
+    }
+
     /// An execution ended that never ran: rejected, expired, cancelled.
     pub fn execution_closed(&self, runbook: &str, status: Status, mode: &'static str) {
         let labels = Ended { runbook: runbook.to_owned(), status: status.as_str(), mode };

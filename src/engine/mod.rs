@@ -4,7 +4,13 @@
 //! database: `receive` stores, `matching` and `gating` decide, `dispatch` claims, `execute` runs. `schedule` drives
 //! them: a [`Wake`] makes a stage look at once, polling makes sure that it looks at all.
 
+pub mod acts;
+pub mod execute;
 pub mod policy;
+pub mod record;
+pub mod recover;
+
+mod secrets;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -22,6 +28,7 @@ use crate::telemetry::Metrics;
 use crate::transport::Transport;
 
 pub use policy::{Draft, Policy, PolicyError, PolicySource};
+pub use secrets::Secrets;
 
 /// Everything that the stages share. Made once by `app`, shared as `Arc<Engine>`.
 pub struct Engine {
@@ -31,6 +38,7 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     pub wake: Wake,
     pub in_flight: InFlight,
+    pub secrets: Secrets,
     /// Set once, when the process is asked to stop: no new claims from then on.
     pub stopping: CancellationToken,
     policy: RwLock<Arc<Policy>>,
@@ -56,6 +64,7 @@ impl Engine {
             metrics,
             wake: Wake::default(),
             in_flight: InFlight::default(),
+            secrets: Secrets::default(),
             stopping: CancellationToken::new(),
             policy: RwLock::new(Arc::new(policy)),
             source,
@@ -171,6 +180,11 @@ impl InFlight {
         let token = CancellationToken::new();
         self.lock().insert(id, token.clone());
         token
+    }
+
+    /// Whether this process has it in hand.
+    pub fn contains(&self, id: ExecutionId) -> bool {
+        self.lock().contains_key(&id)
     }
 
     /// Forgets an execution that ended.

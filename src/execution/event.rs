@@ -34,13 +34,13 @@ pub enum Event {
         undoes: Option<Vec<usize>>,
     },
     /// A person said yes.
-    Approved { by: String },
+    Approved { by: String, reason: Option<String> },
     /// A person said no.
     Rejected { by: String, reason: String },
     /// Nobody answered in time.
     Expired,
     /// Asked again before the first step, these gates want a yes that the approval did not cover.
-    BackToPending { gates: Vec<Gate> },
+    BackToPending { gates: Vec<Gate>, expires_at: Timestamp },
     /// Asked again before the first step, these gates said "not now".
     HeldAtClaim {
         /// When to ask again; `None` until something is released.

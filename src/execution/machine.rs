@@ -87,7 +87,7 @@ type Change = Result<(), &'static str>;
 fn change(state: &mut State, at: Timestamp, event: &Event) -> Change {
     match event {
         Event::Created { .. } => Err("it exists already"),
-        Event::Approved { by } => {
+        Event::Approved { by, .. } => {
             only(state, Status::Pending, "only a pending execution is approved")?;
             state.status = Status::Approved;
             state.approved_by = Some(by.clone());

@@ -36,6 +36,20 @@ impl Status {
             Self::Pending | Self::Approved | Self::Running | Self::Interrupted => false,
         }
     }
+
+    /// The audit log's and the export's word for it; `has_started` tells a cancel from a skip.
+    pub const fn exported(self, has_started: bool) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Approved => "APPROVED",
+            Self::Running => "RUNNING",
+            Self::Completed => "SUCCEEDED",
+            Self::Failed | Self::Timeout => "FAILED",
+            Self::Cancelled if has_started => "CANCELLED",
+            Self::Cancelled | Self::Rejected | Self::Expired => "SKIPPED",
+            Self::Interrupted => "INTERRUPTED",
+        }
+    }
 }
 
 words! {
@@ -101,6 +115,21 @@ words! {
         Cancelled = "cancelled",
         /// What became of it is unknown.
         Interrupted = "interrupted",
+    }
+}
+
+impl StepStatus {
+    /// The audit log's and the export's word for it.
+    pub const fn exported(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Completed => "SUCCEEDED",
+            Self::Failed | Self::Timeout => "FAILED",
+            Self::Skipped => "SKIPPED",
+            Self::Cancelled => "CANCELLED",
+            Self::Interrupted => "INTERRUPTED",
+        }
     }
 }
 

@@ -178,6 +178,16 @@ pub fn unfinished_of_episode(db: &mut Db, episode: EpisodeId) -> Result<Vec<Exec
         .load(c))?)
 }
 
+/// The executions that were made to undo an execution, oldest first.
+pub fn rollbacks_of(db: &mut Db, id: ExecutionId) -> Result<Vec<ExecutionRow>, StoreError> {
+    Ok(each_backend!(db, c => executions::table
+        .inner_join(execution_details::table)
+        .filter(execution_details::rollback_of.eq(id))
+        .order(executions::id)
+        .select(ExecutionRow::as_select())
+        .load(c))?)
+}
+
 /// Approved executions that may be claimed at `now`, oldest first.
 pub fn due(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<ExecutionRow>, StoreError> {
     Ok(each_backend!(db, c => executions::table

@@ -120,6 +120,11 @@ impl FakeTransport {
         }
     }
 
+    /// From now on everything is answered with exit code 0 again.
+    pub fn forget_rules(&self) {
+        self.lock().rules.clear();
+    }
+
     /// Every call so far, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.lock().calls.clone()

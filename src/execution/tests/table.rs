@@ -75,10 +75,10 @@ fn events() -> Vec<Event> {
     let attempt = AttemptId(uuid::Uuid::nil());
     vec![
         Event::Created { steps: 1, approved_by: None, undoes: None },
-        Event::Approved { by: by.clone() },
+        Event::Approved { by: by.clone(), reason: None },
         Event::Rejected { by: by.clone(), reason: text() },
         Event::Expired,
-        Event::BackToPending { gates: vec![] },
+        Event::BackToPending { gates: vec![], expires_at: born() },
         Event::HeldAtClaim { until: None, gates: vec![] },
         Event::HostUnreachable { retry_at: born(), message: text() },
         Event::GaveUp { message: text() },

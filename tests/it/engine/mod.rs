@@ -1,1 +1,3 @@
-//! Tests: engine.
+//! The engine's stages on a real database, with a transport that is told what to answer.
+
+pub mod bench;

@@ -3,7 +3,7 @@
 mod concurrency;
 mod constraints;
 mod facts;
-mod harness;
+pub mod harness;
 mod open;
 mod round_trip;
 mod samples;

@@ -1,0 +1,119 @@
+//! One yes, or no, for several executions: exactly those that were shown, with exactly the plans that were shown.
+
+use crate::execution::{Event, Status};
+use crate::id::{BatchId, ExecutionId};
+use crate::store::batches::{self, BatchRow};
+use crate::store::{BatchState, Db, StoreError};
+
+use super::{ActError, Author, Evidence, Loaded, Person, may_answer, may_approve_own, optional, record, required};
+use crate::engine::Engine;
+
+/// What became of a batch's members.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Answered {
+    pub batch: BatchRow,
+    /// Approved or rejected by this act.
+    pub done: Vec<ExecutionId>,
+    /// Members that had been answered, cancelled or withdrawn alone before.
+    pub left: Vec<ExecutionId>,
+}
+
+/// Says yes to the members of a batch that still wait. Later executions open a new batch.
+pub async fn approve_batch(
+    engine: &Engine,
+    id: BatchId,
+    by: &Person,
+    reason: Option<String>,
+) -> Result<Answered, ActError> {
+    let reason = optional(reason)?;
+    let answered = answer(engine, id, by, BatchState::Approved, reason).await?;
+    engine.wake.dispatch.notify_one();
+    Ok(answered)
+}
+
+/// Says no to the members of a batch that still wait, and why.
+pub async fn reject_batch(engine: &Engine, id: BatchId, by: &Person, reason: String) -> Result<Answered, ActError> {
+    let reason = required(&reason)?;
+    let answered = answer(engine, id, by, BatchState::Rejected, Some(reason)).await?;
+    for _ in &answered.done {
+        engine.metrics.execution_closed(&answered.batch.runbook, Status::Rejected, "batch");
+    }
+    Ok(answered)
+}
+
+async fn answer(
+    engine: &Engine,
+    id: BatchId,
+    by: &Person,
+    to: BatchState,
+    reason: Option<String>,
+) -> Result<Answered, ActError> {
+    let (author, person) = (Author::person(engine, by), by.clone());
+    let done = engine.store.write(move |db: &mut Db| answer_in(db, id, &person, to, reason.as_deref(), &author));
+    done.await?
+}
+
+fn answer_in(
+    db: &mut Db,
+    id: BatchId,
+    person: &Person,
+    to: BatchState,
+    reason: Option<&str>,
+    author: &Author,
+) -> Result<Result<Answered, ActError>, StoreError> {
+    let batch = batches::get(db, id)?;
+    match batch.state {
+        BatchState::Open | BatchState::Closed => {}
+        BatchState::Approved | BatchState::Rejected | BatchState::Expired => {
+            return Ok(Err(ActError::Conflict(format!("batch {id} is {} already", batch.state))));
+        }
+    }
+    let mut members: Vec<Loaded> = Vec::new();
+    let mut left = Vec::new();
+    for member in &batch.members_json.0 {
+        let loaded = record::load(db, member.execution_id)?;
+        let is_late = loaded.row.expires_at.is_some_and(|expires_at| expires_at <= author.now);
+        // Never another plan than the one that was shown.
+        if loaded.row.status != Status::Pending || is_late || loaded.details.plan_hash != member.plan_hash {
+            left.push(member.execution_id);
+            continue;
+        }
+        let may = may_answer(&author.policy, &loaded, person).and_then(|()| match to {
+            BatchState::Approved => may_approve_own(&author.policy, &loaded, person),
+            BatchState::Open | BatchState::Closed | BatchState::Rejected | BatchState::Expired => Ok(()),
+        });
+        if let Err(error) = may {
+            return Ok(Err(error));
+        }
+        members.push(loaded);
+    }
+    if members.is_empty() {
+        return Ok(Err(ActError::Conflict(format!("no execution of batch {id} waits for an answer any more"))));
+    }
+    let from = batch.state;
+    let answered = BatchRow {
+        state: to,
+        decided_at: Some(author.now),
+        decided_by: Some(person.name.clone()),
+        reason: reason.map(str::to_owned),
+        ..batch
+    };
+    if !batches::update(db, from, &answered)? {
+        return Err(StoreError::Conflict(format!("batch {id} was answered by another")));
+    }
+    let mut done = Vec::new();
+    for loaded in members {
+        let (by, reason) = (person.name.clone(), reason.map(str::to_owned));
+        let event = match to {
+            BatchState::Rejected => Event::Rejected { by, reason: reason.unwrap_or_default() },
+            BatchState::Open | BatchState::Closed | BatchState::Approved | BatchState::Expired => {
+                Event::Approved { by, reason }
+            }
+        };
+        done.push(loaded.row.id);
+        if let Err(illegal) = record::record(db, loaded, &[(event, Evidence::None)], author)? {
+            return Err(StoreError::Defect(illegal.to_string()));
+        }
+    }
+    Ok(Ok(Answered { batch: answered, done, left }))
+}

@@ -1,0 +1,237 @@
+//! Runs a claimed execution to its end: asks [`next`], performs the answer, records it, and asks again.
+//!
+//! Intent is durable before an effect, the outcome after it. Nothing here knows the way of an execution; after a
+//! restart the same loop goes on from the replayed state. Called by `engine/dispatch` and `engine/recover`.
+
+mod attempt;
+mod mask;
+pub mod output;
+mod places;
+pub(in crate::engine) mod reach;
+mod write;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::engine::Engine;
+use crate::engine::record::{self, Evidence, Loaded};
+use crate::execution::{Effect, Event, Outcome, Place, Status, next};
+use crate::id::ExecutionId;
+use crate::limits;
+use crate::runbook::ready::{self, StepInputs};
+use crate::store::pauses::{self, PauseRow};
+use crate::store::{Db, PauseScope, StoreError};
+
+use mask::Mask;
+
+/// Runs `id`, which this engine has claimed, until it is over, waits for a person, or the engine stops.
+///
+/// `cancel` is cancelled when a person asks it to stop.
+pub async fn run(engine: &Engine, id: ExecutionId, cancel: CancellationToken) -> Result<(), StoreError> {
+    let loaded = engine.store.read(move |db| record::load(db, id)).await?;
+    let results = engine.store.read(move |db| places::results(db, id)).await?;
+    engine.metrics.execution_started();
+    let mut run = Run::new(engine, loaded, results, cancel);
+    let driven = run.drive().await;
+    let driven = match driven {
+        Err(error) if !error.is_retryable() => run.give_up(&error).await,
+        other => other,
+    };
+    let Loaded { row, state, .. } = &run.loaded;
+    if state.status.is_final() {
+        let took = Duration::from_millis(row.duration_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
+        engine.metrics.execution_ended(&row.runbook, row.status, row.mode.as_str(), took);
+    } else {
+        engine.metrics.execution_left();
+    }
+    driven
+}
+
+/// An execution while this engine runs it.
+struct Run<'a> {
+    engine: &'a Engine,
+    loaded: Loaded,
+    /// What later steps may use.
+    inputs: StepInputs,
+    mask: Mask,
+    cancel: CancellationToken,
+    time: Time,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        engine: &'a Engine,
+        loaded: Loaded,
+        steps: BTreeMap<String, ready::StepResult>,
+        cancel: CancellationToken,
+    ) -> Self {
+        let time = Time::new(&engine.clock);
+        let secrets = engine.secrets.of(loaded.row.id);
+        let mask = Mask::new(secrets.values().map(String::as_str));
+        let inputs = StepInputs { execution_id: loaded.row.id.to_string(), now: time.now(), steps, secrets };
+        Self { engine, loaded, inputs, mask, cancel, time }
+    }
+
+    async fn drive(&mut self) -> Result<(), StoreError> {
+        while !self.engine.stopping.is_cancelled() {
+            match next(&self.loaded.state, &self.loaded.plan, self.time.now()) {
+                Effect::Record(event) => self.follow(event).await?,
+                Effect::EvaluateCondition(place) => self.evaluate(place).await?,
+                Effect::RunAttempt { place, number, timeout } => self.attempt(place, number, timeout).await?,
+                Effect::AwaitAttempt { place, attempt } => {
+                    // This loop waits for its own attempts; one that it finds was left by an engine that died.
+                    let lost = Outcome::Lost("the engine ended while it ran".to_owned());
+                    self.ended(place, attempt, lost, Evidence::None).await?;
+                }
+                Effect::WaitUntil(at) => self.wait_until(at).await?,
+                Effect::WaitForRelease => self.wait_for_release().await?,
+                Effect::ReachAgain(message) => return self.reach_again(message).await,
+                Effect::WaitForPerson | Effect::WaitForTurn | Effect::Nothing => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Records what follows from the state; the last event takes the runbook's outputs with it.
+    async fn follow(&mut self, event: Event) -> Result<(), StoreError> {
+        let evidence = match &event {
+            Event::Finished { status, .. } => self.results(*status),
+            _ => Evidence::None,
+        };
+        self.write_if_unchanged(event, evidence).await
+    }
+
+    /// The runbook's outputs; a failed run has those that can be rendered, or says why there are none.
+    fn results(&mut self, status: Status) -> Evidence {
+        if self.loaded.plan.outputs.is_empty() || self.loaded.state.undoes.is_some() {
+            return Evidence::None;
+        }
+        self.inputs.now = self.time.now();
+        match ready::results(&self.loaded.plan, &self.inputs) {
+            Ok(values) => {
+                let values: BTreeMap<String, String> =
+                    values.into_iter().map(|(name, value)| (name, self.mask.apply(&value))).collect();
+                let lines: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                Evidence::Results { outputs: serde_json::json!(values), summary: lines.join("\n") }
+            }
+            Err(error) if status == Status::Completed => {
+                Evidence::Results { outputs: serde_json::json!({}), summary: self.mask.apply(&error.message) }
+            }
+            Err(_) => Evidence::None,
+        }
+    }
+
+    /// Until `at`, a cancel, or the engine's stop.
+    async fn wait_until(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        while self.time.now() < at && !self.engine.stopping.is_cancelled() {
+            let tick = at.since(self.time.now()).min(limits::POLL_INTERVAL);
+            if self.tick(tick).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Until the kill switch is released, a cancel, or the engine's stop.
+    async fn wait_for_release(&mut self) -> Result<(), StoreError> {
+        while self.loaded.state.halted_since.is_some() && !self.engine.stopping.is_cancelled() {
+            if self.tick(limits::POLL_INTERVAL).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets `time` pass and looks around; `true` if the execution is to be thought over at once.
+    async fn tick(&mut self, time: Duration) -> Result<bool, StoreError> {
+        let is_asked_to_stop = self.loaded.state.cancelled_by.is_some();
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.engine.stopping.cancelled() => {}
+            () = self.cancel.cancelled(), if !is_asked_to_stop => {}
+        }
+        let seq = self.loaded.seq;
+        self.look().await?;
+        Ok(self.loaded.seq != seq)
+    }
+
+    /// Nothing was run on the host: back to `approved`, or given up after too many tries.
+    async fn reach_again(&mut self, message: String) -> Result<(), StoreError> {
+        let bounds = reach::policy(&self.engine.policy(), &self.loaded);
+        let now = self.time.now();
+        let events = reach::later(&self.loaded, &bounds, &message, now);
+        self.write(move |_, fresh, _| Ok(if fresh.state.unreached.is_some() { events.clone() } else { Vec::new() }))
+            .await
+    }
+
+    /// A defect: nothing more is done, and a person has to look. The reason is kept if the database takes it.
+    async fn give_up(&mut self, error: &StoreError) -> Result<(), StoreError> {
+        tracing::error!(execution = %self.loaded.row.id, %error, "an execution cannot go on");
+        let reason = format!("Douse could not go on with it: {error}");
+        self.write(move |_, fresh, _| {
+            let state = &fresh.state;
+            let event = match (state.in_flight, state.phase) {
+                _ if state.status != Status::Running => return Ok(Vec::new()),
+                (Some(flight), _) => Event::AttemptFinished {
+                    place: flight.place,
+                    attempt: flight.attempt,
+                    outcome: Outcome::Lost(reason.clone()),
+                    after: crate::execution::After::Interrupted,
+                },
+                (None, crate::execution::Phase::Rollback) => Event::RollbackFinished { is_stuck: true },
+                (None, _) => Event::Interrupted { reason: reason.clone() },
+            };
+            Ok(vec![(event, Evidence::None)])
+        })
+        .await
+    }
+}
+
+/// The moment, by the wall clock when the run was taken up and the monotonic clock from there: a wall clock that is
+/// set must not end a step. A manual clock is believed.
+struct Time {
+    clock: Clock,
+    anchor: Timestamp,
+    began: Instant,
+}
+
+impl Time {
+    fn new(clock: &Clock) -> Self {
+        Self { clock: clock.clone(), anchor: clock.now(), began: clock.instant() }
+    }
+
+    fn now(&self) -> Timestamp {
+        match &self.clock {
+            Clock::Manual(_) => self.clock.now(),
+            Clock::System => self.anchor.plus(self.clock.instant().saturating_duration_since(self.began)),
+        }
+    }
+}
+
+/// What a write makes of the execution as it is now: the events to record, none for nothing.
+type Told = Vec<(Event, Evidence)>;
+
+/// Where an event belongs, for the log.
+fn place_name(loaded: &Loaded, place: Place) -> String {
+    let index = match place {
+        Place::Step(index) => Some(index),
+        Place::Undo(position) => loaded.state.undos.get(position).map(|undo| undo.step),
+    };
+    index.and_then(|index| loaded.plan.steps.get(index)).map_or_else(String::new, |step| step.id.clone())
+}
+
+/// Whether a pause stops `loaded` at `now`, and in whose words.
+fn pause(db: &mut Db, loaded: &Loaded, now: Timestamp) -> Result<Option<String>, StoreError> {
+    let row = &loaded.row;
+    let stops = |pause: &PauseRow| match pause.scope {
+        PauseScope::Global => true,
+        PauseScope::Runbook => pause.name == row.runbook,
+        PauseScope::Group => row.server_group.as_ref() == Some(&pause.name),
+        PauseScope::Server => pause.name == row.server,
+    };
+    let found = pauses::active(db, now)?.into_iter().find(stops);
+    Ok(found.map(|pause| format!("paused by {}: {}", pause.created_by, pause.reason)))
+}

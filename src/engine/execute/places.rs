@@ -1,0 +1,253 @@
+//! Steps and undos: making one ready, running its attempt, reading what it printed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::canonical::payload_hash;
+use crate::engine::record::Evidence;
+use crate::execution::retry::judge;
+use crate::execution::{Event, Outcome, Phase, Place, StepStatus};
+use crate::id::{AttemptId, ExecutionId};
+use crate::runbook::plan::{PlanError, PlannedStep, PlannedUndo};
+use crate::runbook::ready::{self, Ready, ReadyAction, StepResult};
+use crate::store::{Db, StoreError, Stream, attempts, steps};
+
+use super::output::Printed;
+use super::{Run, attempt, place_name};
+
+/// What stands at a place of the plan.
+#[derive(Clone)]
+enum Planned {
+    Step(PlannedStep),
+    Undo(PlannedStep, PlannedUndo),
+}
+
+impl Planned {
+    fn step(&self) -> &PlannedStep {
+        match self {
+            Self::Step(step) | Self::Undo(step, _) => step,
+        }
+    }
+
+    fn when(&self) -> Option<&str> {
+        match self {
+            Self::Step(step) => step.when.as_deref(),
+            Self::Undo(_, undo) => undo.when.as_deref(),
+        }
+    }
+
+    fn become_user(&self) -> Option<String> {
+        match self {
+            Self::Step(step) => step.become_user.clone(),
+            Self::Undo(_, undo) => undo.become_user.clone(),
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Asks whether the condition of `place` holds, and records the answer.
+    pub(super) async fn evaluate(&mut self, place: Place) -> Result<(), StoreError> {
+        let planned = self.planned(place)?;
+        self.inputs.now = self.time.now();
+        let asked = ready::condition(&self.loaded.plan, &planned.step().id, planned.when(), &self.inputs);
+        let event = match asked {
+            Ok(true) => Event::ConditionMet { place },
+            Ok(false) => Event::StepSkipped { place },
+            Err(error) => self.refused(place, &error),
+        };
+        self.write_if_unchanged(event, Evidence::None).await?;
+        self.remember(place, None, BTreeMap::new());
+        Ok(())
+    }
+
+    /// Runs one attempt: intent, effect, outcome.
+    pub(super) async fn attempt(&mut self, place: Place, number: u32, timeout: Duration) -> Result<(), StoreError> {
+        let planned = self.planned(place)?;
+        self.inputs.now = self.time.now();
+        let plan = &self.loaded.plan;
+        let made = match &planned {
+            Planned::Step(step) => ready::step(plan, step, &self.inputs),
+            Planned::Undo(step, undo) => ready::undo(plan, step, undo, &self.inputs),
+        };
+        let policy = self.engine.policy();
+        let refusal = match (made, policy.servers.get(&plan.server)) {
+            (Ok(ready), Some(server)) => Ok((ready, server.clone())),
+            (Err(error), _) => Err(self.refused(place, &error)),
+            (Ok(_), None) => Err(Event::StepRefused {
+                place,
+                code: "unknown_target".to_owned(),
+                message: format!("server `{}` is not in the inventory any more", plan.server),
+            }),
+        };
+        let (ready, server) = match refusal {
+            Ok(found) => found,
+            Err(event) => {
+                self.write_if_unchanged(event, Evidence::None).await?;
+                self.remember(place, None, BTreeMap::new());
+                return Ok(());
+            }
+        };
+        let attempt = AttemptId::new();
+        let hash = self.inputs_hash(&ready, planned.become_user().as_deref())?;
+        let intent = Event::AttemptStarted { place, attempt, number };
+        self.write_intent(intent, Evidence::Inputs { hash }).await?;
+        if self.loaded.state.in_flight.map(|flight| flight.attempt) != Some(attempt) {
+            return Ok(());
+        }
+        tracing::info!(execution = %self.loaded.row.id, step = place_name(&self.loaded, place), number, "attempt started");
+        let sent = attempt::Sent {
+            attempt,
+            server,
+            ready,
+            become_user: planned.become_user(),
+            timeout,
+            output_bytes_max: planned.step().output_bytes_max,
+        };
+        // A person's cancel ends steps; what undoes them is left to end.
+        let cancel = match place {
+            Place::Step(_) => self.cancel.clone(),
+            Place::Undo(_) => CancellationToken::new(),
+        };
+        let finished = self.perform(sent, &cancel).await;
+        let raw = Printed::of(&finished.stdout, &super::Mask::default()).text();
+        let (stdout, stderr) = (Printed::of(&finished.stdout, &self.mask), Printed::of(&finished.stderr, &self.mask));
+        let errors = stderr.text();
+        let (outcome, values) = read(&planned, place, attempt::outcome(finished.ending), &raw);
+        let evidence = if planned.step().sensitive {
+            Evidence::Output { stdout: stdout.hidden(), stderr: stderr.hidden() }
+        } else {
+            Evidence::Output { stdout, stderr }
+        };
+        self.ended(place, attempt, outcome, evidence).await?;
+        self.remember(place, Some((raw, errors)), values);
+        Ok(())
+    }
+
+    /// Records how an attempt ended, with what follows from it as the execution is then.
+    pub(super) async fn ended(
+        &mut self,
+        place: Place,
+        attempt: AttemptId,
+        outcome: Outcome,
+        evidence: Evidence,
+    ) -> Result<(), StoreError> {
+        self.write(move |_, fresh, now| {
+            if fresh.state.in_flight.map(|flight| flight.attempt) != Some(attempt) {
+                return Ok(Vec::new());
+            }
+            let after = judge(&fresh.state, &fresh.plan, place, &outcome, now);
+            let event = Event::AttemptFinished { place, attempt, outcome: outcome.clone(), after };
+            Ok(vec![(event, evidence.clone())])
+        })
+        .await
+    }
+
+    /// Keeps what later steps may ask of this one: its status always, its output if it is captured.
+    fn remember(
+        &mut self,
+        place: Place,
+        printed: Option<(String, String)>,
+        outputs: BTreeMap<String, serde_json::Value>,
+    ) {
+        let Place::Step(index) = place else { return };
+        let (Some(planned), Some(step)) = (self.loaded.plan.steps.get(index), self.loaded.state.steps.get(index))
+        else {
+            return;
+        };
+        if !step.is_over() {
+            return;
+        }
+        let (stdout, stderr) = printed.filter(|_| planned.capture_output).unwrap_or_default();
+        let exit_code = step.outcome.as_ref().and_then(Outcome::exit_code);
+        let result = StepResult { status: step.status, exit_code, stdout, stderr, outputs };
+        self.inputs.steps.insert(planned.id.clone(), result);
+    }
+
+    fn planned(&self, place: Place) -> Result<Planned, StoreError> {
+        let steps = &self.loaded.plan.steps;
+        let found = match place {
+            Place::Step(index) => steps.get(index).cloned().map(Planned::Step),
+            Place::Undo(position) => {
+                let step = self.loaded.state.undos.get(position).and_then(|undo| steps.get(undo.step)).cloned();
+                step.and_then(|step| step.undo.clone().map(|undo| Planned::Undo(step, undo)))
+            }
+        };
+        found
+            .ok_or_else(|| StoreError::Defect(format!("the plan of execution {} has no {place:?}", self.loaded.row.id)))
+    }
+
+    fn refused(&self, place: Place, error: &PlanError) -> Event {
+        Event::StepRefused { place, code: error.reason.as_str().to_owned(), message: self.mask.apply(&error.message) }
+    }
+
+    /// What was sent, as a hash over canonical JSON with secrets masked: equal inputs have equal hashes.
+    fn inputs_hash(&self, ready: &Ready, become_user: Option<&str>) -> Result<String, StoreError> {
+        let action = match &ready.action {
+            ReadyAction::Command(text) => json!({"command": self.mask.apply(text)}),
+            ReadyAction::Argv(words) => {
+                json!({"argv": words.iter().map(|word| self.mask.apply(word)).collect::<Vec<_>>()})
+            }
+            ReadyAction::Script { text, interpreter } => {
+                json!({"script": self.mask.apply(text), "interpreter": interpreter})
+            }
+        };
+        let environment: BTreeMap<&str, String> =
+            ready.environment.iter().map(|(name, value)| (name.as_str(), self.mask.apply(value))).collect();
+        let inputs = json!({
+            "server": self.loaded.plan.server, "action": action, "environment": environment,
+            "workdir": ready.workdir, "become": become_user,
+        });
+        payload_hash(&inputs).map_err(|error| StoreError::Defect(error.to_string()))
+    }
+}
+
+/// The declared outputs of a step that ended as expected; it fails if one is missing.
+fn read(
+    planned: &Planned,
+    place: Place,
+    outcome: Outcome,
+    stdout: &str,
+) -> (Outcome, BTreeMap<String, serde_json::Value>) {
+    let (Place::Step(_), Outcome::Exited(code)) = (place, &outcome) else { return (outcome, BTreeMap::new()) };
+    let step = planned.step();
+    if !step.expected_exit_codes.contains(code) {
+        return (outcome, BTreeMap::new());
+    }
+    match ready::outputs(&step.outputs, stdout) {
+        Ok(values) => (outcome, values),
+        Err(error) => (Outcome::BadOutput { code: *code, message: error.to_string() }, BTreeMap::new()),
+    }
+}
+
+/// What later steps may ask of those that ended before, from the database: after a restart, and for the undos of
+/// another execution (`rollback_of`). A sensitive step's output was never stored, so it is not there.
+pub(super) fn results(db: &mut Db, id: ExecutionId) -> Result<BTreeMap<String, StepResult>, StoreError> {
+    let loaded = crate::engine::record::load(db, id)?;
+    let of = loaded.details.rollback_of.unwrap_or(id);
+    let outputs = attempts::outputs_of(db, of)?;
+    let last: BTreeMap<_, _> =
+        attempts::of_execution(db, of)?.into_iter().map(|row| (row.step_run_id, row.id)).collect();
+    let mut results = BTreeMap::new();
+    for row in steps::of_execution(db, of)? {
+        let planned = loaded.plan.steps.iter().find(|step| step.id == row.step_id);
+        let is_over = row.status != StepStatus::Pending && row.status != StepStatus::Running;
+        let (Phase::Main, Some(planned), true) = (row.phase, planned, is_over) else { continue };
+        let text = |stream| {
+            let attempt = last.get(&row.id)?;
+            let output = outputs.iter().find(|output| output.attempt_id == *attempt && output.stream == stream)?;
+            Some(Printed::stored(output).text())
+        };
+        let stdout = text(Stream::Stdout).unwrap_or_default();
+        let is_readable = row.status == StepStatus::Completed && !row.sensitive;
+        let values =
+            if is_readable { ready::outputs(&planned.outputs, &stdout).unwrap_or_default() } else { BTreeMap::new() };
+        let stderr = text(Stream::Stderr).unwrap_or_default();
+        let (stdout, stderr) = if planned.capture_output { (stdout, stderr) } else { Default::default() };
+        let result = StepResult { status: row.status, exit_code: row.exit_code, stdout, stderr, outputs: values };
+        results.insert(row.step_id, result);
+    }
+    Ok(results)
+}

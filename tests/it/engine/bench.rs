@@ -1,0 +1,317 @@
+//! An engine on a real database with a scripted transport, and executions put in front of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use douse::alert::{Alert, AlertStatus};
+use douse::clock::{Clock, Timestamp};
+use douse::config::Role;
+use douse::engine::acts::Person;
+use douse::engine::policy::{Draft, PolicySource};
+use douse::engine::record::{self, Author, Loaded};
+use douse::engine::{Engine, Policy, execute, recover};
+use douse::execution::{Origin, Phase, RollbackState, Status, Verification};
+use douse::id::ExecutionId;
+use douse::runbook::parameters::{self, ParameterSources};
+use douse::runbook::plan::{PlanInput, plan, plan_hash};
+use douse::store::attempts::{self, AttemptRow, OutputRow};
+use douse::store::audit::{self, AuditRow};
+use douse::store::details::DetailsRow;
+use douse::store::executions::ExecutionRow;
+use douse::store::steps::{self, StepRow};
+use douse::store::target_locks::{self, LockRow};
+use douse::store::{Json, OnResolved, Store};
+use douse::telemetry::Metrics;
+use douse::transport::fake::FakeTransport;
+use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
+
+use crate::store::harness::Fixture;
+
+/// Everything that one test of the engine needs.
+pub struct Bench {
+    pub engine: Arc<Engine>,
+    pub transport: Arc<FakeTransport>,
+    pub tasks: TaskTracker,
+    pub store: Store,
+    source: PolicySource,
+    _files: tempfile::TempDir,
+    _fixture: Fixture,
+}
+
+/// An execution as the database shows it.
+#[derive(Debug)]
+pub struct Shown {
+    pub loaded: Loaded,
+    pub steps: Vec<StepRow>,
+    pub attempts: Vec<AttemptRow>,
+    pub outputs: Vec<OutputRow>,
+    pub audit: Vec<AuditRow>,
+    pub locks: Vec<LockRow>,
+}
+
+impl Shown {
+    pub fn status(&self) -> Status {
+        self.loaded.row.status
+    }
+
+    /// Ids of the steps that were attempted in this phase, in the order of their first attempts.
+    pub fn attempted(&self, phase: Phase) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for attempt in &self.attempts {
+            let step = self.steps.iter().find(|step| step.id == attempt.step_run_id).unwrap();
+            if step.phase == phase && !found.contains(&step.step_id) {
+                found.push(step.step_id.clone());
+            }
+        }
+        found
+    }
+
+    pub fn step(&self, phase: Phase, id: &str) -> &StepRow {
+        self.steps.iter().find(|step| step.phase == phase && step.step_id == id).unwrap()
+    }
+
+    /// The audit log's kinds, in order.
+    pub fn trail(&self) -> Vec<&'static str> {
+        self.audit.iter().map(|row| row.event_type.as_str()).collect()
+    }
+
+    pub fn error(&self) -> &str {
+        self.loaded.row.error_message.as_deref().unwrap_or("")
+    }
+}
+
+/// A server of every operating system; keys are never looked at by the fake transport.
+const SERVERS: &str = "servers:
+  - {name: web1, hostname: 10.0.0.11, auth_type: agent, tags: [web], group: web}
+  - {name: web2, hostname: 10.0.0.12, auth_type: agent, tags: [web], group: web}
+";
+
+impl Bench {
+    /// With these runbook files.
+    pub async fn new(fixture: Fixture, runbooks: &[&str]) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let folder = files.path().join("runbooks");
+        std::fs::create_dir(&folder).unwrap();
+        for (number, text) in runbooks.iter().enumerate() {
+            std::fs::write(folder.join(format!("{number}.yml")), text).unwrap();
+        }
+        std::fs::write(files.path().join("servers.yml"), SERVERS).unwrap();
+        let config = format!(
+            "storage: {{url: \"{}\"}}\nsources: [{{name: main, insecure_no_auth: true}}]\nrunbooks: {{dirs: [runbooks]}}\nservers: {{files: [servers.yml]}}\n",
+            fixture.url
+        );
+        let config_file = files.path().join("douse.yml");
+        std::fs::write(&config_file, config).unwrap();
+        let source = PolicySource { config_file, variables: Vec::new() };
+        let transport = Arc::new(FakeTransport::new());
+        let store = fixture.store.clone();
+        let engine = engine(&store, &source, Arc::clone(&transport), Clock::System).await;
+        let tasks = TaskTracker::new();
+        Self { engine, transport, tasks, store, source, _files: files, _fixture: fixture }
+    }
+
+    /// The engine dies in the middle of what it does, and a new one starts on the same database.
+    pub async fn die_and_restart(&mut self) {
+        self.engine.stopping.cancel();
+        // Nothing that the dead one still does may reach the database: its tasks are dropped where they stand.
+        self.tasks = TaskTracker::new();
+        self.transport = Arc::new(FakeTransport::new());
+        self.engine = engine(&self.store, &self.source, Arc::clone(&self.transport), Clock::System).await;
+        recover::recover(&self.engine, &self.tasks).await.unwrap();
+    }
+
+    /// An approved execution of `runbook` on `server` for an alert with these labels.
+    pub async fn execution(&self, runbook: &str, server: &str, labels: &[(&str, &str)]) -> ExecutionId {
+        self.prepared(runbook, server, labels, Some("auto"), "alertmanager").await
+    }
+
+    /// The same, perhaps pending, asked for by `created_by`.
+    pub async fn prepared(
+        &self,
+        runbook: &str,
+        server: &str,
+        labels: &[(&str, &str)],
+        approved_by: Option<&str>,
+        created_by: &str,
+    ) -> ExecutionId {
+        let policy = self.engine.policy();
+        let active = policy.runbooks.get(runbook).unwrap_or_else(|| panic!("no runbook `{runbook}`"));
+        let server = policy.servers.get(server).unwrap();
+        let alert = alert(&server.name, labels);
+        let given = BTreeMap::new();
+        let sources = ParameterSources {
+            given: &given,
+            alert: Some(&alert),
+            is_server: &|name| policy.servers.get(name).is_some(),
+        };
+        let parameters = parameters::resolve(&active.runbook, &sources).unwrap();
+        let input = PlanInput {
+            runbook_version: active.version,
+            alert: Some(&alert),
+            group: &Value::Null,
+            server,
+            parameters: &parameters,
+            trigger: None,
+        };
+        let plan = plan(&active.runbook, &input).unwrap_or_else(|error| panic!("{runbook}: {error}"));
+        let now = self.engine.clock.now();
+        let row = ExecutionRow {
+            id: ExecutionId::new(),
+            origin: Origin::Manual,
+            runbook: runbook.to_owned(),
+            runbook_version: active.version,
+            server: server.name.clone(),
+            server_group: server.group.clone(),
+            status: Status::Pending,
+            phase: Phase::Main,
+            rollback: RollbackState::None,
+            verification: Verification::None,
+            mode: active.runbook.mode,
+            trigger_name: None,
+            alert_id: None,
+            episode_id: None,
+            decision_id: None,
+            batch_id: None,
+            policy_version: policy.version.clone(),
+            created_by: created_by.to_owned(),
+            created_at: now,
+            approved_by: approved_by.map(str::to_owned),
+            approved_at: approved_by.map(|_| now),
+            expires_at: Some(now.plus(active.runbook.approval.expires_after)),
+            held_until: None,
+            next_try_at: None,
+            started_at: None,
+            completed_at: None,
+            duration_ms: None,
+            error_message: None,
+            skip_reason: None,
+            cancel_requested_at: None,
+            breaker_probe: false,
+            released_at: None,
+        };
+        let details = DetailsRow {
+            execution_id: row.id,
+            plan_json: Json(serde_json::to_value(&plan).unwrap()),
+            plan_hash: plan_hash(&plan).unwrap(),
+            parameters: Json(json!({})),
+            context_vars: Json(json!({})),
+            inputs_hash: "0".repeat(64),
+            run_key: format!("test:{}", row.id),
+            correlation_id: row.id.to_string(),
+            timeout_secs: i64::try_from(plan.timeout_secs).unwrap(),
+            on_resolved: OnResolved::Finish,
+            retry_of: None,
+            rollback_of: None,
+            reason: None,
+            idempotency_key: None,
+            idempotency_token: None,
+            approval_gates: Json(vec!["mode".to_owned()]),
+            approval_reason: None,
+            rejected_by: None,
+            rejected_at: None,
+            rejection_reason: None,
+            cancel_requested_by: None,
+            cancel_reason: None,
+            conflicting_execution_id: None,
+            waits_since: None,
+            queued_ms: 0,
+            connect_tries: 0,
+            claimed_by: None,
+            outputs: Json(json!({})),
+            output_summary: None,
+            released_by: None,
+            released_reason: None,
+        };
+        let author = Author::engine(&self.engine);
+        let id = row.id;
+        self.store.write(move |db| record::create(db, &row, &details, &plan, None, &author).map(drop)).await.unwrap();
+        id
+    }
+
+    /// Claims `id` and lets it run.
+    pub async fn start(&self, id: ExecutionId) {
+        let author = Author::engine(&self.engine);
+        let claim = self.store.write(move |db| {
+            let loaded = record::load(db, id)?;
+            record::claim(db, loaded, "bench", &author)
+        });
+        claim.await.unwrap().unwrap();
+        let cancel = self.engine.in_flight.enter(id);
+        let engine = Arc::clone(&self.engine);
+        self.tasks.spawn(async move {
+            execute::run(&engine, id, cancel).await.unwrap();
+            engine.in_flight.leave(id);
+        });
+    }
+
+    /// Claims `id`, and waits until it is over or waits for a person.
+    pub async fn run(&self, id: ExecutionId) -> Shown {
+        self.start(id).await;
+        self.settled(id).await
+    }
+
+    /// Waits until `id` is over or waits for a person.
+    pub async fn settled(&self, id: ExecutionId) -> Shown {
+        self.until(id, |shown| shown.status().is_final() || shown.status() == Status::Interrupted).await
+    }
+
+    /// Waits until `id` is as `is` says; a test that waits for too long fails and shows how it stands.
+    pub async fn until(&self, id: ExecutionId, is: impl Fn(&Shown) -> bool) -> Shown {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let shown = self.shown(id).await;
+            if is(&shown) {
+                return shown;
+            }
+            assert!(Instant::now() < deadline, "it does not come to that: {shown:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// How `id` stands.
+    pub async fn shown(&self, id: ExecutionId) -> Shown {
+        let read = self.store.read(move |db| {
+            Ok(Shown {
+                loaded: record::load(db, id)?,
+                steps: steps::of_execution(db, id)?,
+                attempts: attempts::of_execution(db, id)?,
+                outputs: attempts::outputs_of(db, id)?,
+                audit: audit::of_execution(db, id)?,
+                locks: target_locks::list(db)?,
+            })
+        });
+        read.await.unwrap()
+    }
+}
+
+async fn engine(store: &Store, source: &PolicySource, transport: Arc<FakeTransport>, clock: Clock) -> Arc<Engine> {
+    let draft = Draft::read(source).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let policy = Policy::enforce(store, Arc::new(draft), "test", clock.now()).await.unwrap();
+    Engine::new(store.clone(), clock, transport, Arc::new(Metrics::new()), policy, source.clone())
+}
+
+/// A firing alert of `server` with these labels besides.
+pub fn alert(server: &str, labels: &[(&str, &str)]) -> Alert {
+    let mut all: BTreeMap<String, String> =
+        labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    all.insert("alertname".to_owned(), "Test".to_owned());
+    all.insert("instance".to_owned(), format!("{server}:9100"));
+    let starts_at: Timestamp = "2026-03-03T10:00:00Z".parse().unwrap();
+    Alert {
+        status: AlertStatus::Firing,
+        labels: all,
+        annotations: BTreeMap::new(),
+        starts_at,
+        ends_at: None,
+        generator_url: String::new(),
+        fingerprint: "0123456789abcdef".to_owned(),
+        annotations_cut: false,
+    }
+}
+
+/// A person with this role.
+pub fn person(name: &str, role: Role) -> Person {
+    Person { name: name.to_owned(), role, ip_address: Some("192.0.2.7".to_owned()) }
+}
