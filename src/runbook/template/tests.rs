@@ -81,6 +81,9 @@ fn shq_places_a_value_by_where_it_stands() {
         ("grep -e {{ alert.labels.evil | shq }} f", "grep -e 'nginx; reboot' f"),
         ("x={{ alert.labels.evil | shq }}; echo \"$x\"", "x='nginx; reboot'; echo \"$x\""),
         ("cmd 2>&1 | tee {{ alert.labels.evil | shq }}", "cmd 2>&1 | tee 'nginx; reboot'"),
+        ("cat <<< {{ alert.labels.evil | shq }}", "cat <<< 'nginx; reboot'"),
+        ("echo {{ alert.labels.evil | shq }} || sh", "echo 'nginx; reboot' || sh"),
+        ("echo {{ alert.labels.evil | shq }} | sh /opt/x.sh", "echo 'nginx; reboot' | sh /opt/x.sh"),
         ("cat <<'E'\nx\nE\necho {{ alert.labels.evil | shq }}", "cat <<'E'\nx\nE\necho 'nginx; reboot'"),
     ] {
         assert_eq!(shell(source).as_deref(), Ok(wanted), "{source}");
@@ -104,6 +107,10 @@ fn shq_is_refused_where_no_quoting_is_safe() {
         ("eval {{ alert.labels.evil | shq }}", "parses again"),
         ("ssh host echo {{ alert.labels.evil | shq }}", "parses again"),
         ("sh -c \"echo $(printf %s {{ alert.labels.evil | shq }})\"", "parses again"),
+        ("bash <<< {{ alert.labels.evil | shq }}", "parses again"),
+        ("echo {{ alert.labels.evil | shq }} | sudo sh", "is piped into"),
+        ("echo \"x {{ alert.labels.evil | shq }}\" | tee f | bash -s", "is piped into"),
+        ("ssh host <(true) {{ alert.labels.evil | shq }}", "parses again"),
         ("awk '/{{ alert.labels.evil | shq }}/' f", "parses again"),
         ("$(case x in a) echo;; esac) \"{{ alert.labels.evil | shq }}\"", "case"),
         ("cat <<{{ alert.labels.evil | shq }}\n", "names the end"),

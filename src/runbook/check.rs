@@ -1,1 +1,0 @@
-//! Every problem of a runbook at once.
