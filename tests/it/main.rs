@@ -6,6 +6,7 @@ mod alerts;
 mod api;
 mod architecture;
 mod cli;
+mod deployment;
 mod engine;
 mod gates;
 mod rollback;
