@@ -133,7 +133,7 @@ fn shape(source: &Source, found: &mut Vec<String>) {
     if tests > LINES_MAX {
         found.push(format!("has {tests} lines of tests; {LINES_MAX} is the most, put them in a file of their own"));
     }
-    if !source.text.trim().is_empty() && !source.text.trim_start().starts_with("//!") {
+    if !is_test_file(source) && !source.text.trim_start().starts_with("//!") {
         found.push("does not begin with //!: say what the module decides, what not, and who calls it".to_owned());
     }
 }
