@@ -6,6 +6,7 @@
 //! `engine/dispatch` → `engine/execute` (asks [`runbook::plan`], [`execution::next`]; uses [`transport`]).
 
 pub mod alert;
+pub mod app;
 pub mod audit;
 pub mod clock;
 pub mod execution;

@@ -21,6 +21,7 @@ pub mod output;
 mod pause;
 mod run;
 mod runbooks;
+mod serve;
 mod servers;
 mod time;
 
@@ -41,6 +42,7 @@ pub struct Cli {
 /// In the order of the help: start, write, look, act, the rest.
 #[derive(Subcommand, Debug)]
 enum Command {
+    Serve(serve::Serve),
     Init(init::Init),
     Explain(explain::Explain),
     Run(run::Run),
@@ -60,6 +62,7 @@ enum Command {
 impl Command {
     async fn run(self) -> Result<Exit, Failure> {
         match self {
+            Self::Serve(command) => command.run().await,
             Self::Init(command) => command.run(),
             Self::Explain(command) => command.run().await,
             Self::Run(command) => command.run().await,

@@ -1,7 +1,7 @@
 //! The verbs: one file per stage of an alert's way, in the order in which it passes them.
 //!
 //! Each stage reads facts, asks a pure function, and writes the answer in one transaction. Stages meet only in the
-//! database: `receive` stores, `matching` and `gating` decide, `dispatch` claims, `execute` runs. `schedule` drives
+//! database: `receive` stores, `matching` and `gating` decide, `dispatch` claims, `execute` runs. [`schedule`] drives
 //! them: a [`Wake`] makes a stage look at once, polling makes sure that it looks at all.
 
 pub mod acts;
@@ -9,6 +9,7 @@ pub mod execute;
 pub mod policy;
 pub mod record;
 pub mod recover;
+pub mod schedule;
 
 mod secrets;
 

@@ -1,0 +1,169 @@
+//! Wiring: the only place that sees everything. Starts the engine and its faces, owns every task, and joins them on stop.
+//!
+//! Called by `douse serve`, by the demo and by the tests, so that all three run the same engine.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::{EventKind, NewEvent};
+use crate::clock::Clock;
+use crate::config::{Config, EngineMode};
+use crate::engine::policy::{Draft, Policy, PolicyError, PolicySource};
+use crate::engine::{Engine, recover, schedule};
+use crate::limits;
+use crate::problem::Problem;
+use crate::store::{Store, StoreError, audit};
+use crate::telemetry::Metrics;
+use crate::transport::Transport;
+use crate::transport::ssh::{self, SshTransport};
+use crate::web;
+
+/// What to start.
+pub struct Options {
+    pub source: PolicySource,
+    pub clock: Clock,
+    /// `None` = SSH.
+    pub transport: Option<Arc<dyn Transport>>,
+}
+
+impl Options {
+    /// The engine of `config_file`, on the machine's clock, over SSH, without values from the environment.
+    pub fn from_file(config_file: &Path) -> Self {
+        let source =
+            PolicySource { config_file: config_file.to_owned(), variables: Vec::new(), listen_addresses: Vec::new() };
+        Self { source, clock: Clock::System, transport: None }
+    }
+}
+
+/// Why the engine did not start, or did not stop in good order.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The operator's files have errors; all of them.
+    #[error("{}", list(.0))]
+    Files(Vec<Problem>),
+    /// What they say cannot be put in force.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An address could not be listened on, or the like.
+    #[error("{0}")]
+    Web(#[from] std::io::Error),
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// An engine that runs. Call [`Running::stop`]; dropping it leaves its tasks to the runtime.
+pub struct Running {
+    pub engine: Arc<Engine>,
+    web: web::Server,
+    stages: JoinSet<()>,
+    /// The executions under way.
+    runs: TaskTracker,
+}
+
+/// Reads the files, opens the database, takes up what was left undone, and listens.
+pub async fn start(options: Options) -> Result<Running, AppError> {
+    let Options { source, clock, transport } = options;
+    let draft = Arc::new(Draft::read(&source).map_err(AppError::Files)?);
+    warn(&draft);
+    let store = Store::open(draft.config.storage.url.expose()).await?;
+    let metrics = Arc::new(Metrics::new());
+    let now = clock.now();
+    let policy = Policy::enforce(&store, Arc::clone(&draft), "engine", now).await?;
+    let transport = match transport {
+        Some(transport) => transport,
+        None => Arc::new(over_ssh(&draft.config, &metrics)),
+    };
+    let engine = Engine::new(store, clock, transport, metrics, policy, source);
+    record(&engine, EventKind::EngineStarted).await?;
+    let runs = TaskTracker::new();
+    recover::recover(&engine, &runs).await?;
+    let stages = schedule::start(&engine, &runs);
+    let web = web::Server::start(Arc::clone(&engine)).await?;
+    for address in web.addresses() {
+        tracing::info!(%address, "listening");
+    }
+    Ok(Running { engine, web, stages, runs })
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.web.addresses()
+    }
+
+    /// Reads the operator's files again, as SIGHUP asks.
+    pub async fn reload(&self) {
+        // The outcome is logged, counted and audited there; the old policy stays in force when it fails.
+        let _ = self.engine.reload("SIGHUP").await;
+    }
+
+    /// Stops in good order: takes no new work, lets running steps end for a while, closes the door.
+    ///
+    /// What still runs after [`limits::DRAIN_TIMEOUT`] is taken up at the next start, without running anything twice.
+    pub async fn stop(mut self) -> Result<(), AppError> {
+        self.engine.stopping.cancel();
+        self.runs.close();
+        if tokio::time::timeout(limits::DRAIN_TIMEOUT, self.runs.wait()).await.is_err() {
+            let left = self.engine.in_flight.len();
+            tracing::warn!(left, "executions still run; the next start takes them up");
+        }
+        self.web.stop().await;
+        while self.stages.join_next().await.is_some() {}
+        record(&self.engine, EventKind::EngineStopped).await?;
+        Ok(())
+    }
+}
+
+impl ssh::Observer for Metrics {
+    fn connected(&self, took: Duration) {
+        self.ssh_connected(took);
+    }
+
+    fn failed(&self, reason: &'static str) {
+        self.ssh_failed(reason);
+    }
+}
+
+fn over_ssh(config: &Config, metrics: &Arc<Metrics>) -> SshTransport {
+    let mut options = ssh::Options::default();
+    // Off = as many as sshd takes by default, less one for the connection that looks after a kill.
+    options.sessions_per_server = config.limits.sessions_per_server.unwrap_or(limits::SSH_SESSIONS_MAX);
+    SshTransport::new(options, Arc::clone(metrics) as Arc<dyn ssh::Observer>)
+}
+
+fn warn(draft: &Draft) {
+    for problem in &draft.warnings {
+        tracing::warn!("{problem}");
+    }
+    let config: &Config = &draft.config;
+    for source in config.sources.iter().filter(|source| source.insecure_no_auth) {
+        tracing::warn!(
+            source = source.name,
+            "insecure_no_auth: anybody who reaches this port can send alerts as this source and so run its runbooks"
+        );
+    }
+    if config.global.mode == EngineMode::Observe {
+        tracing::warn!("global.mode is `observe`: decisions are recorded, nothing is run");
+    }
+}
+
+async fn record(engine: &Engine, kind: EventKind) -> Result<(), StoreError> {
+    let (now, version) = (engine.clock.now(), engine.policy().version.clone());
+    let payload = json!({ "version": env!("CARGO_PKG_VERSION"), "policy_version": version });
+    engine
+        .store
+        .write(move |db| audit::append(db, &NewEvent::of(kind, "engine", "engine", "engine", payload), &version, now))
+        .await?;
+    Ok(())
+}

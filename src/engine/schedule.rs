@@ -1,0 +1,69 @@
+//! When each stage looks for work: when it is woken, and at least once per poll interval.
+//!
+//! Polling is the truth: a lost wake-up, a restart or another process's write costs one interval, never the work.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+use super::{Engine, acts};
+use crate::limits;
+use crate::store::StoreError;
+
+/// Starts every stage; the tasks end after [`Engine::stopping`] is set and what they were at is done. Executions are
+/// spawned on `runs`.
+pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let (e, r) = (Arc::clone(engine), runs.clone());
+    tasks.spawn(async move {
+        let _ = (&e, &r);
+        repeat(&e, "expiry", &e.wake.gating, || async { acts::expire(&e).await.map(|_| ()) }).await;
+    });
+    tasks
+}
+
+/// Runs `stage` again and again until the engine stops. An error is logged once, here; the work is still there.
+async fn repeat<R>(engine: &Engine, name: &'static str, wake: &Notify, stage: impl Fn() -> R)
+where
+    R: Future<Output = Result<(), StoreError>>,
+{
+    let mut failures: u32 = 0;
+    while !engine.stopping.is_cancelled() {
+        let pause = match stage().await {
+            Ok(()) => {
+                failures = 0;
+                limits::POLL_INTERVAL
+            }
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                tracing::error!(stage = name, %error, failures, "the stage will try again");
+                backoff(failures)
+            }
+        };
+        tokio::select! {
+            () = engine.stopping.cancelled() => break,
+            () = wake.notified(), if failures == 0 => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Longer after each failure, so that a database that is gone is not hammered.
+fn backoff(failures: u32) -> Duration {
+    limits::POLL_INTERVAL.saturating_mul(1 << failures.min(4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_after_failures_grows_and_is_bounded() {
+        assert_eq!(backoff(1), Duration::from_secs(2));
+        assert_eq!(backoff(1_000), Duration::from_secs(16));
+    }
+}
