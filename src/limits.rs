@@ -143,3 +143,9 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const PAUSE_WITHIN_STEP_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Due executions that one look of the dispatcher considers; the others wait for the next look.
 pub const DISPATCH_BATCH: i64 = 500;
+/// Writes to SQLite that may share one commit: enough to make the fsync cheap, few enough to answer soon.
+pub const DATABASE_WRITES_TOGETHER_MAX: usize = 128;
+/// No further write joins a commit after this.
+pub const DATABASE_WRITES_TOGETHER_FOR: Duration = Duration::from_millis(50);
+/// Writes that may wait for SQLite's writer; more wait in their callers.
+pub const DATABASE_WRITES_WAITING_MAX: usize = 1_024;

@@ -75,7 +75,8 @@ impl Db {
         }
     }
 
-    fn begin(&mut self, access: Access) -> Result<(), StoreError> {
+    /// Begins a transaction.
+    pub(super) fn begin(&mut self, access: Access) -> Result<(), StoreError> {
         match self {
             Self::Pg(c) => {
                 <PgConn as Connection>::TransactionManager::begin_transaction(c)?;
@@ -93,7 +94,17 @@ impl Db {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), StoreError> {
+    /// Begins a transaction inside the open one.
+    pub(super) fn savepoint(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Pg(c) => <PgConn as Connection>::TransactionManager::begin_transaction(c)?,
+            Self::Sqlite(c) => diesel::connection::AnsiTransactionManager::begin_transaction(c)?,
+        }
+        Ok(())
+    }
+
+    /// Keeps what the innermost transaction did.
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Pg(c) => <PgConn as Connection>::TransactionManager::commit_transaction(c)?,
             Self::Sqlite(c) => diesel::connection::AnsiTransactionManager::commit_transaction(c)?,
@@ -101,7 +112,8 @@ impl Db {
         Ok(())
     }
 
-    fn roll_back(&mut self) -> Result<(), StoreError> {
+    /// Takes back what the innermost transaction did.
+    pub(super) fn roll_back(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Pg(c) => <PgConn as Connection>::TransactionManager::rollback_transaction(c)?,
             Self::Sqlite(c) => diesel::connection::AnsiTransactionManager::rollback_transaction(c)?,
@@ -109,13 +121,18 @@ impl Db {
         Ok(())
     }
 
-    /// A transaction was left open or broke: the connection must not be used again.
-    fn is_broken(&mut self) -> bool {
+    /// How many transactions are open, one inside the other; `None` if the connection is broken.
+    pub(super) fn depth(&mut self) -> Option<u32> {
         let status = match self {
             Self::Pg(c) => <PgConn as Connection>::TransactionManager::transaction_manager_status_mut(c),
             Self::Sqlite(c) => diesel::connection::AnsiTransactionManager::transaction_manager_status_mut(c),
         };
-        !matches!(status.transaction_depth(), Ok(None))
+        Some(status.transaction_depth().ok()?.map_or(0, std::num::NonZeroU32::get))
+    }
+
+    /// A transaction was left open or broke: the connection must not be used again.
+    fn is_broken(&mut self) -> bool {
+        self.depth() != Some(0)
     }
 }
 

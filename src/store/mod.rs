@@ -38,13 +38,13 @@ mod migrate;
 mod page;
 mod schema;
 mod types;
+mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use diesel::r2d2::{ManageConnection, Pool};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
 
 pub use connection::Db;
 pub(crate) use connection::each_backend;
@@ -55,6 +55,7 @@ use location::{DirectoryLock, Location};
 pub use locks::{lock_decisions, lock_ingest};
 pub use page::{Page, Paged};
 pub use types::Json;
+use writer::Writer;
 
 use crate::limits;
 
@@ -67,10 +68,8 @@ pub struct Store {
 enum Pools {
     Sqlite {
         readers: Pool<Opener>,
-        writer: Pool<Opener>,
-        /// SQLite's busy handler starves writers under load; a fair queue before them does not.
-        turn: Arc<Semaphore>,
-        _lock: DirectoryLock,
+        /// SQLite's busy handler starves writers under load; one thread with a queue does not.
+        writer: Writer,
     },
     Pg {
         connections: Pool<Opener>,
@@ -132,27 +131,20 @@ impl Store {
 
     /// Runs `f` in one transaction: committed when it returns `Ok`, rolled back when it returns `Err`.
     ///
-    /// It runs to its end even if the caller is dropped meanwhile. On SQLite writers take turns; on PostgreSQL they do
-    /// not (READ COMMITTED): see [`lock_decisions`].
+    /// It runs to its end even if the caller is dropped meanwhile. On SQLite writes take turns, and may share a commit;
+    /// on PostgreSQL they run side by side (READ COMMITTED): see [`lock_decisions`].
     pub async fn write<T: Send + 'static>(
         &self,
         f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let pools = Arc::clone(&self.pools);
-        let turn = match &*pools {
-            Pools::Sqlite { turn, .. } => {
-                let turn = Arc::clone(turn).acquire_owned().await;
-                Some(turn.map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?)
-            }
-            Pools::Pg { .. } => None,
+        let connections = match &*self.pools {
+            Pools::Sqlite { writer, .. } => return writer.write(f).await,
+            Pools::Pg { connections, .. } => connections.clone(),
         };
+        let pools = Arc::clone(&self.pools);
         blocking(move || {
-            let pool = match &*pools {
-                Pools::Sqlite { writer, .. } => writer,
-                Pools::Pg { connections, .. } => connections,
-            };
-            let result = run(pool, Access::Write, f);
-            drop(turn);
+            let result = run(&connections, Access::Write, f);
+            drop(pools);
             result
         })
         .await
@@ -161,15 +153,9 @@ impl Store {
     /// Takes every table away, with all data, and makes them anew. For the tests of the migrations.
     #[doc(hidden)]
     pub async fn rebuild(&self) -> Result<(), StoreError> {
-        let pools = Arc::clone(&self.pools);
-        blocking(move || {
-            let pool = match &*pools {
-                Pools::Sqlite { writer, .. } => writer,
-                Pools::Pg { connections, .. } => connections,
-            };
-            let mut db = pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            migrate::down(&mut db)?;
-            migrate::up(&mut db)
+        self.write(|db| {
+            migrate::down(db)?;
+            migrate::up(db)
         })
         .await
     }
@@ -201,9 +187,7 @@ fn open_sqlite(path: &Path) -> Result<Pools, StoreError> {
     migrate::up(&mut opener(Access::Write).connect()?)?;
     Ok(Pools::Sqlite {
         readers: pool(opener(Access::Read), limits::DATABASE_CONNECTIONS_MAX)?,
-        writer: pool(opener(Access::Write), 1)?,
-        turn: Arc::new(Semaphore::new(1)),
-        _lock: lock,
+        writer: Writer::start(opener(Access::Write), lock)?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Many at once: nothing is locked out, nothing is claimed twice, nothing is counted twice.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use douse::execution::Status;
@@ -8,9 +9,10 @@ use douse::store::details::DetailsChange;
 use douse::store::facts::Scope;
 use douse::store::target_locks::Claim;
 use douse::store::*;
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
-use super::harness::{Fixture, on_both_engines};
+use super::harness::{self, Fixture, on_both_engines};
 use super::samples::{self, now};
 
 async fn add(fixture: &Fixture, server: &str) -> ExecutionId {
@@ -150,4 +152,46 @@ on_both_engines! {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_wait_for_sqlite_each_get_their_own_answer() {
+    let fixture = harness::sqlite().await;
+    let store = &fixture.store;
+    let (started, has_started) = mpsc::channel();
+    let (open, gate) = mpsc::channel::<()>();
+    let first = store.write(move |db| {
+        started.send(()).unwrap();
+        gate.recv().unwrap();
+        sources::seen(db, "first", now())
+    });
+    let mut first = Box::pin(first);
+    assert!((&mut first).now_or_never().is_none());
+    tokio::task::spawn_blocking(move || has_started.recv().unwrap()).await.unwrap();
+
+    let mut waiting = Vec::new();
+    for n in 0..10 {
+        let mut write = Box::pin(store.write(move |db| {
+            sources::seen(db, &format!("write {n}"), now())?;
+            match n {
+                3 => Err(StoreError::GivenUp("on purpose".to_owned())),
+                5 => panic!("on purpose"),
+                _ => Ok(()),
+            }
+        }));
+        assert!((&mut write).now_or_never().is_none(), "the writer is busy");
+        waiting.push(write);
+    }
+    open.send(()).unwrap();
+    first.await.unwrap();
+    let mut results = Vec::new();
+    for write in waiting {
+        results.push(write.await);
+    }
+    assert!(matches!(results[3], Err(StoreError::GivenUp(_))), "{:?}", results[3]);
+    assert!(matches!(results[5], Err(StoreError::Defect(_))), "{:?}", results[5]);
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 8);
+    let names: Vec<String> = store.read(sources::list).await.unwrap().into_iter().map(|row| row.name).collect();
+    let expected = (0..10).filter(|n| ![3, 5].contains(n)).map(|n| format!("write {n}"));
+    assert_eq!(names, ["first".to_owned()].into_iter().chain(expected).collect::<Vec<_>>());
 }
