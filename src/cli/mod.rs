@@ -11,6 +11,7 @@ mod blackouts;
 mod breakers;
 pub mod client;
 mod completions;
+pub mod demo;
 mod executions;
 pub mod exit;
 mod explain;

@@ -1,6 +1,7 @@
 //! SSH against a real sshd.
 
 mod become_user;
+mod demo_host;
 mod faults;
 mod harness;
 mod kill;

@@ -1,0 +1,3 @@
+//! `douse demo`: the whole story on this machine in a minute, without set-up, network or root.
+
+pub mod sshd;
