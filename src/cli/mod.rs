@@ -22,6 +22,7 @@ pub mod output;
 mod pause;
 mod run;
 mod runbooks;
+mod scan_keys;
 mod serve;
 mod servers;
 mod time;

@@ -9,6 +9,7 @@ use super::client::{ClientArgs, segment};
 use super::executions::Reason;
 use super::exit::{Exit, Failure};
 use super::output::{Column, OutputArgs, column, text, wide};
+use super::scan_keys::ScanKeys;
 
 /// Look at servers, test them, put them under maintenance
 #[derive(Args, Debug)]
@@ -30,11 +31,16 @@ enum Command {
         limit: usize,
     },
     /// Show one server
-    Show { name: String },
+    Show {
+        name: String,
+    },
     /// Add a server; one that a file declares stays as it is
     Add(Box<Add>),
     /// Log in, and run nothing
-    Test { name: String },
+    Test {
+        name: String,
+    },
+    ScanKeys(ScanKeys),
     /// While a server is under maintenance, runs on it need a person's yes
     Maintenance {
         state: Switch,
@@ -43,7 +49,9 @@ enum Command {
         reason: Reason,
     },
     /// Remove a server that was added here
-    Rm { name: String },
+    Rm {
+        name: String,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -102,9 +110,13 @@ const COLUMNS: &[Column] = &[
 impl Servers {
     /// Runs the subcommand.
     pub async fn run(self) -> Result<Exit, Failure> {
+        if let Command::ScanKeys(scan) = self.command {
+            return scan.run(&self.output).await;
+        }
         let client = self.client.client()?;
         let at = |name: &str, rest: &str| format!("servers/{}{rest}", segment(name));
         match self.command {
+            Command::ScanKeys(_) => {}
             Command::List { limit } => {
                 let items = client.list("servers", &[], limit).await?;
                 self.output.list(&items, "name", COLUMNS)?;

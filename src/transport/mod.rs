@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod fake;
+pub mod probe;
 pub mod script;
 pub mod ssh;
 

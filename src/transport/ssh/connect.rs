@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Options;
 use super::auth::Credential;
-use super::host_key::{self, Pins};
+use super::host_key::{self, HostKey, Pins};
 use crate::inventory::Server;
 use crate::transport::{Refusal, RefusalKind};
 
@@ -55,7 +55,7 @@ pub(super) struct Client {
 enum Judge {
     Pins(Pins),
     /// Notes the key and goes no further.
-    Scan(Arc<Mutex<Option<String>>>),
+    Scan(Arc<Mutex<Option<HostKey>>>),
 }
 
 /// Why a connection's task ended.
@@ -78,7 +78,7 @@ impl client::Handler for Client {
         match &self.judge {
             Judge::Pins(pins) => pins.check(key).map(|()| true).map_err(LinkError::HostKey),
             Judge::Scan(seen) => {
-                *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(host_key::line(key));
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(HostKey::new(key));
                 Err(LinkError::Scanned)
             }
         }
@@ -125,9 +125,9 @@ pub(super) async fn connect(server: &Server, options: &Options) -> Result<Link, 
     }
 }
 
-/// The keys that a host shows, as lines for `servers.yml`, one per type of key; nothing is sent that proves who asks.
-pub async fn scan_keys(host: &str, port: u16, options: &Options) -> Result<Vec<String>, Refusal> {
-    let mut lines: Vec<String> = Vec::new();
+/// The keys that a host shows, one per type; nothing is sent that proves who asks.
+pub async fn scan_keys(host: &str, port: u16, options: &Options) -> Result<Vec<HostKey>, Refusal> {
+    let mut keys: Vec<HostKey> = Vec::new();
     let mut failure = None;
     for algorithm in host_key::order() {
         let seen = Arc::default();
@@ -140,15 +140,15 @@ pub async fn scan_keys(host: &str, port: u16, options: &Options) -> Result<Vec<S
         {
             failure = Some(error.to_string());
         }
-        let line = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        lines.extend(line.filter(|line| !lines.contains(line)));
+        let key = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        keys.extend(key.filter(|key| !keys.contains(key)));
     }
     match failure {
-        Some(reason) if lines.is_empty() => {
+        Some(reason) if keys.is_empty() => {
             let message = format!("{host}:{port} showed no host key: {reason}");
             Err(Refusal::new(RefusalKind::Handshake, message))
         }
-        _ => Ok(lines),
+        _ => Ok(keys),
     }
 }
 

@@ -9,6 +9,21 @@ use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
 use crate::inventory::Server;
 use crate::transport::{Refusal, RefusalKind};
 
+/// A key that a host showed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HostKey {
+    /// As `servers.yml` wants it.
+    pub line: String,
+    /// `SHA256:…`, as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+}
+
+impl HostKey {
+    pub(super) fn new(key: &PublicKey) -> Self {
+        Self { line: line(key), fingerprint: key.fingerprint(HashAlg::Sha256).to_string() }
+    }
+}
+
 /// The keys that one server may show.
 #[derive(Clone, Debug)]
 pub(super) struct Pins {
@@ -62,7 +77,7 @@ impl Pins {
 }
 
 /// A key as `servers.yml` wants it.
-pub(super) fn line(key: &PublicKey) -> String {
+fn line(key: &PublicKey) -> String {
     let mut key = key.clone();
     key.set_comment("");
     key.to_openssh().map_or_else(|error| error.to_string(), |text| text.trim().to_owned())

@@ -31,6 +31,7 @@ use crate::inventory::Server;
 use crate::limits;
 
 pub use connect::scan_keys;
+pub use host_key::HostKey;
 
 /// Bounds and places; the defaults are the documented ones, tests shorten them.
 #[derive(Clone, Debug)]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use douse::inventory::Server;
+use douse::transport::probe::probe;
 use douse::transport::ssh::{Options, SshTransport};
 use douse::transport::{Ending, RefusalKind, Transport};
 
 use super::{exit, file, is_alive, job, options, run, transport, until};
-use crate::support::sshd::{Sshd, free_address};
+use crate::support::sshd::{Sshd, Sudo, free_address};
 
 #[tokio::test]
 async fn a_host_that_is_not_there_is_unreachable_and_may_be_tried_again() {
@@ -159,4 +160,20 @@ async fn an_unused_connection_is_closed_and_so_is_everything_at_the_end() {
     until("all connections are closed", || sshd.sessions().is_empty()).await;
     let refusal = transport.reach(&Arc::new(sshd.server("web1"))).await.unwrap_err();
     assert!(refusal.message.contains("stopping"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_probe_names_the_part_that_fails() {
+    let mut sshd = Sshd::setup().user("poor", "x", "/bin/sh", Sudo::Nothing).start();
+    let probe = |server: Server| async move { probe(&transport(), &Arc::new(server)).await };
+    let well = probe(sshd.server_for("web1", "poor")).await;
+    assert!(well.is_success(), "{well:?}");
+    assert!(well.summary().contains("would be refused") && well.summary().contains("sudo"), "{}", well.summary());
+    let stranger = probe(Server { username: "nobody-here".into(), ..sshd.server("web1") }).await;
+    assert!(stranger.summary().starts_with("authentication: "), "{}", stranger.summary());
+    let server = sshd.server("web1");
+    sshd.change_host_key();
+    assert!(probe(server.clone()).await.summary().starts_with("host_key: "));
+    sshd.stop();
+    assert!(probe(server).await.summary().starts_with("connection: "));
 }

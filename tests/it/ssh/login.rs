@@ -154,7 +154,10 @@ async fn a_host_known_by_one_of_several_keys_is_asked_for_that_one() {
 
     let host = sshd.address.ip().to_string();
     let scanned = scan_keys(&host, sshd.address.port(), &options()).await.unwrap();
-    assert_eq!(scanned, [sshd.host_key(), line.trim().to_owned()]);
+    let lines: Vec<&str> = scanned.iter().map(|key| key.line.as_str()).collect();
+    assert_eq!(lines, [sshd.host_key().as_str(), line.trim()]);
+    let print = Command::new("ssh-keygen").arg("-lf").arg(sshd.dir().join("host_key.pub")).output().unwrap();
+    assert!(String::from_utf8(print.stdout).unwrap().contains(&scanned[0].fingerprint));
 }
 
 #[tokio::test]
@@ -188,4 +191,30 @@ async fn the_time_to_connect_and_errors_are_counted() {
     assert_eq!(exit(&transport, &sshd.server("web1"), "true").await.0, 0);
     transport.reach(&Arc::new(Server { host_keys: Vec::new(), ..sshd.server("web1") })).await.unwrap_err();
     assert_eq!(*counts.0.lock().unwrap(), ["connected", "host_key_unknown"]);
+}
+
+#[test]
+fn scan_keys_prints_what_servers_yml_wants() {
+    let sshd = Sshd::start();
+    let scan = |arguments: &[&str]| {
+        let command = Command::new(env!("CARGO_BIN_EXE_douse")).args(["servers", "scan-keys"]).args(arguments).output();
+        let output = command.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let host = sshd.address.to_string();
+    let (code, stdout, stderr) = scan(&[&host]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains(&format!("host_key:\n  - {}  # SHA256:", sshd.host_key())), "{stdout}");
+    assert!(stderr.contains("compare the fingerprints"), "{stderr}");
+    let indented = stdout.replace('\n', "\n    ");
+    let file = format!("servers:\n  - name: web1\n    hostname: 127.0.0.1\n    {indented}");
+    let servers = douse::inventory::file::parse("servers.yml", std::path::Path::new("/"), &file).unwrap();
+    assert_eq!(servers[0].host_keys, [sshd.host_key()], "it can be pasted");
+
+    let (code, stdout, stderr) = scan(&["--output", "json", &host, "127.0.0.1:1"]);
+    assert_eq!(code, Some(1), "one host is not there");
+    assert!(stderr.contains("127.0.0.1:1 cannot be reached"), "{stderr}");
+    let items: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(items[0]["host_key"][0], sshd.host_key());
 }

@@ -1,0 +1,218 @@
+//! Looking at a server: which of connection, host key, login, shell and sudo fails, and what to do.
+//!
+//! Called for `servers test`. Runs `true` and nothing else.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{Ending, Job, Refusal, RefusalKind, RemoteAction, Transport};
+use crate::id::AttemptId;
+use crate::inventory::Server;
+use crate::limits;
+
+/// What was looked at, in order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Name, TCP, the SSH banner and the handshake.
+    Connection,
+    /// The host is the pinned one.
+    HostKey,
+    /// Key, password or agent.
+    Authentication,
+    /// A session that runs a command.
+    Shell,
+    /// `become` root.
+    Sudo,
+}
+
+impl Part {
+    /// All parts, in the order in which one needs the other.
+    pub const ALL: [Self; 5] = [Self::Connection, Self::HostKey, Self::Authentication, Self::Shell, Self::Sudo];
+
+    /// The word used in the API and on the terminal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::HostKey => "host_key",
+            Self::Authentication => "authentication",
+            Self::Shell => "shell",
+            Self::Sudo => "sudo",
+        }
+    }
+}
+
+/// How one part was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Passed,
+    /// The message says what to do.
+    Failed,
+    /// Not reached, or not needed.
+    Skipped,
+}
+
+/// One part, and what was found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Check {
+    pub part: Part,
+    pub state: State,
+    /// Empty when there is nothing to say.
+    pub message: String,
+}
+
+/// All parts of one server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Probe {
+    pub checks: Vec<Check>,
+}
+
+impl Probe {
+    /// Nothing failed.
+    pub fn is_success(&self) -> bool {
+        self.checks.iter().all(|check| check.state != State::Failed)
+    }
+
+    /// One sentence: what failed, or that all is well.
+    pub fn summary(&self) -> String {
+        match self.checks.iter().find(|check| check.state == State::Failed) {
+            Some(check) => format!("{}: {}", check.part.as_str(), check.message),
+            None => {
+                let notes = self.checks.iter().filter(|check| !check.message.is_empty());
+                let notes: Vec<&str> = notes.map(|check| check.message.as_str()).collect();
+                if notes.is_empty() { "connected and logged in".to_owned() } else { notes.join("; ") }
+            }
+        }
+    }
+
+    fn new(failed: Option<(Part, String)>) -> Self {
+        let check = |part| match &failed {
+            Some((at, message)) if *at == part => Check { part, state: State::Failed, message: message.clone() },
+            Some((at, _)) if *at < part => Check { part, state: State::Skipped, message: String::new() },
+            Some(_) | None => Check { part, state: State::Passed, message: String::new() },
+        };
+        Self { checks: Part::ALL.map(check).into() }
+    }
+}
+
+/// Looks at `server`.
+pub async fn probe(transport: &dyn Transport, server: &Arc<Server>) -> Probe {
+    if let Err(refusal) = transport.reach(server).await {
+        return Probe::new(Some(failure(refusal)));
+    }
+    if let Some(failure) = try_command(transport, server, None).await {
+        return Probe::new(Some(failure));
+    }
+    match try_command(transport, server, Some("root")).await {
+        None => Probe::new(None),
+        Some((Part::Sudo, message)) if server.become_password_file.is_none() => {
+            // Most runbooks need none; one that does will say so itself.
+            let mut probe = Probe::new(None);
+            for check in probe.checks.iter_mut().filter(|check| check.part == Part::Sudo) {
+                check.state = State::Skipped;
+                check.message = format!("connected and logged in; steps with `become` would be refused: {message}");
+            }
+            probe
+        }
+        Some(failure) => Probe::new(Some(failure)),
+    }
+}
+
+async fn try_command(
+    transport: &dyn Transport,
+    server: &Arc<Server>,
+    become_user: Option<&str>,
+) -> Option<(Part, String)> {
+    let part = if become_user.is_some() { Part::Sudo } else { Part::Shell };
+    let job = Job {
+        attempt: AttemptId::new(),
+        server: Arc::clone(server),
+        action: RemoteAction::Command("true".to_owned()),
+        environment: Vec::new(),
+        workdir: None,
+        become_user: become_user.map(str::to_owned),
+        timeout: limits::STEP_TIMEOUT,
+        output_bytes_max: 4096,
+    };
+    let finished = transport.run(job, CancellationToken::new()).await;
+    match finished.ending {
+        Ending::Exited(0) => None,
+        Ending::NotStarted(refusal) => Some(failure(refusal)),
+        Ending::Exited(code) => Some((part, format!("`true` exited with {code}: {}", finished.stderr.text().trim()))),
+        Ending::Signalled(name) => Some((part, format!("`true` was ended by SIG{name}"))),
+        Ending::TimedOut(_) => Some((part, format!("`true` did not end within {} s", limits::STEP_TIMEOUT.as_secs()))),
+        Ending::Cancelled(_) => Some((part, "the test was cancelled".to_owned())),
+        Ending::Lost(reason) => Some((part, reason)),
+    }
+}
+
+fn failure(refusal: Refusal) -> (Part, String) {
+    let part = match refusal.kind {
+        RefusalKind::Unreachable | RefusalKind::Handshake => Part::Connection,
+        RefusalKind::HostKeyUnknown | RefusalKind::HostKeyChanged => Part::HostKey,
+        RefusalKind::Authentication | RefusalKind::Credential => Part::Authentication,
+        RefusalKind::Session | RefusalKind::Shell | RefusalKind::Invalid => Part::Shell,
+        RefusalKind::Become => Part::Sudo,
+    };
+    (part, refusal.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::tests::server;
+    use crate::transport::fake::{Answer, FakeTransport};
+
+    async fn states(transport: &FakeTransport, server: Server) -> (String, bool, String) {
+        let probe = probe(transport, &Arc::new(server)).await;
+        let word = |state| match state {
+            State::Passed => '+',
+            State::Failed => '!',
+            State::Skipped => '-',
+        };
+        (probe.checks.iter().map(|check| word(check.state)).collect(), probe.is_success(), probe.summary())
+    }
+
+    #[tokio::test]
+    async fn the_first_part_that_fails_is_named_and_the_rest_is_not_looked_at() {
+        let web = || server("web1", "10.0.0.1", 22);
+        let fake = FakeTransport::new();
+        assert_eq!(states(&fake, web()).await, ("+++++".into(), true, "connected and logged in".into()));
+        fake.set_reachable("web1", false);
+        let (word, is_success, summary) = states(&fake, web()).await;
+        assert_eq!((word.as_str(), is_success), ("!----", false));
+        assert!(summary.starts_with("connection: "), "{summary}");
+
+        for (kind, expected) in [
+            (RefusalKind::HostKeyChanged, "+!---"),
+            (RefusalKind::Authentication, "++!--"),
+            (RefusalKind::Shell, "+++!-"),
+        ] {
+            let fake = FakeTransport::new();
+            fake.on("true", [Answer::refusal(kind, "because")]);
+            assert_eq!(states(&fake, web()).await.0, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn sudo_only_fails_the_test_where_a_password_for_it_is_configured() {
+        let fake = FakeTransport::new();
+        fake.on(
+            "true",
+            [
+                Answer::exit(0),
+                Answer::refusal(RefusalKind::Become, "sudo: no"),
+                Answer::exit(0),
+                Answer::refusal(RefusalKind::Become, "sudo: no"),
+            ],
+        );
+        let (word, is_success, summary) = states(&fake, server("web1", "10.0.0.1", 22)).await;
+        assert_eq!((word.as_str(), is_success), ("++++-", true));
+        assert!(summary.contains("sudo: no"), "{summary}");
+        let with_password = Server { become_password_file: Some("/p".into()), ..server("web1", "10.0.0.1", 22) };
+        assert_eq!(states(&fake, with_password).await.0, "++++!");
+    }
+}
