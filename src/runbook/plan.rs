@@ -144,6 +144,17 @@ pub enum PlannedAction {
     Script { text: Text, interpreter: Option<String> },
 }
 
+impl PlannedAction {
+    /// The audit seed's `actionType`.
+    pub const fn exported(&self) -> &'static str {
+        match self {
+            Self::Command(_) => "COMMAND",
+            Self::Argv(_) => "ARGV",
+            Self::Script { .. } => "SCRIPT",
+        }
+    }
+}
+
 /// Text that is known, or a template that waits for an earlier step.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

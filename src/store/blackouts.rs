@@ -1,6 +1,7 @@
 //! Blackouts made through the API; those of the configuration are not here. When one is active is decided in
 //! `gate::blackout`.
 
+use chrono_tz::Tz;
 use diesel::prelude::*;
 use serde_json::Value;
 
@@ -8,6 +9,8 @@ use super::schema::blackouts;
 use super::types::cleaned;
 use super::{BlackoutEffect, Db, Json, Recurrence, StoreError, each_backend};
 use crate::clock::Timestamp;
+use crate::gate::blackout::spec::{CronSpec, DailySpec, MonthlySpec, OnceSpec, WeeklySpec};
+use crate::gate::blackout::{self, Blackout, BlackoutSpec};
 use crate::id::BlackoutId;
 
 /// A window, made through the API, in which nothing may start.
@@ -70,4 +73,66 @@ pub fn enabled(db: &mut Db) -> Result<Vec<BlackoutRow>, StoreError> {
         .order(blackouts::name)
         .select(BlackoutRow::as_select())
         .load(c))?)
+}
+
+impl BlackoutRow {
+    /// What it means, written as a person would write it; `gate::blackout` reads it.
+    pub fn spec(&self) -> BlackoutSpec {
+        let pattern = &self.recurrence_pattern.0;
+        let said = |name: &str| pattern.get(name).and_then(Value::as_str).map(str::to_owned);
+        let times = said("start").zip(said("end"));
+        let is_dated = self.start_time.is_some();
+        let base = BlackoutSpec {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            enabled: Some(self.enabled),
+            effect: Some(match self.effect {
+                BlackoutEffect::Hold => blackout::Effect::Hold,
+                BlackoutEffect::Refuse => blackout::Effect::Refuse,
+                BlackoutEffect::Approve => blackout::Effect::Approve,
+            }),
+            timezone: Some(self.timezone.clone()),
+            // A scope that cannot be read covers everything: the careful way round.
+            servers: serde_json::from_value(self.affected_servers.0.clone()).unwrap_or_default(),
+            runbooks: serde_json::from_value(self.affected_runbooks.0.clone()).unwrap_or_default(),
+            ..BlackoutSpec::default()
+        };
+        let days = pattern.get("days").cloned().unwrap_or_default();
+        match (self.recurrence, times) {
+            (Recurrence::None, _) => {
+                let moments = self.start_time.zip(self.end_time);
+                let once = moments.map(|(start, end)| OnceSpec { start: start.to_string(), end: end.to_string() });
+                BlackoutSpec { once, ..base }
+            }
+            (Recurrence::Daily, Some((start, end))) if !is_dated => {
+                BlackoutSpec { daily: Some(DailySpec { start, end }), ..base }
+            }
+            (Recurrence::Weekly, Some((start, end))) if !is_dated => {
+                let days = serde_json::from_value(days).unwrap_or_default();
+                BlackoutSpec { weekly: Some(WeeklySpec { days, start, end }), ..base }
+            }
+            (Recurrence::Monthly, Some((start, end))) if !is_dated => {
+                let days = serde_json::from_value(days).unwrap_or_default();
+                BlackoutSpec { monthly: Some(MonthlySpec { days, start, end }), ..base }
+            }
+            (Recurrence::Cron, _) => {
+                let duration = self.duration_secs.and_then(|secs| u64::try_from(secs).ok()).unwrap_or(0);
+                let duration = humantime::format_duration(std::time::Duration::from_secs(duration)).to_string();
+                let expression = self.cron.clone().unwrap_or_default();
+                BlackoutSpec { cron: Some(CronSpec { expression, duration }), ..base }
+            }
+            (Recurrence::Daily | Recurrence::Weekly | Recurrence::Monthly, _) => BlackoutSpec {
+                start_time: self.start_time.map(|time| time.to_string()),
+                end_time: self.end_time.map(|time| time.to_string()),
+                recurrence: self.recurrence.as_str().parse().ok(),
+                recurrence_pattern: Some(pattern.clone()).filter(|pattern| !pattern.is_null()),
+                ..base
+            },
+        }
+    }
+
+    /// The window itself; one that cannot be read counts as on.
+    pub fn blackout(&self, default_zone: Tz) -> Blackout {
+        Blackout { id: Some(self.id), ..self.spec().parse_or_unreadable(default_zone) }
+    }
 }

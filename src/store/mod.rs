@@ -21,6 +21,7 @@ pub mod executions;
 pub mod facts;
 pub mod idempotency;
 pub mod pauses;
+pub mod prefix;
 pub mod runbooks;
 pub mod servers;
 pub mod sources;

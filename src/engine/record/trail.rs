@@ -137,12 +137,12 @@ fn planned(of: &Made<'_>, undoes: Option<&[usize]>) -> Value {
             .filter_map(|index| plan.steps.get(*index))
             .map(|step| {
                 json!({
-                    "stepId": step.id, "actionType": step.undo.as_ref().map(|undo| action_type(&undo.action)),
+                    "stepId": step.id, "actionType": step.undo.as_ref().map(|undo| undo.action.exported()),
                 })
             })
             .collect(),
         None => {
-            plan.steps.iter().map(|step| json!({"stepId": step.id, "actionType": action_type(&step.action)})).collect()
+            plan.steps.iter().map(|step| json!({"stepId": step.id, "actionType": step.action.exported()})).collect()
         }
     };
     json!({
@@ -154,15 +154,6 @@ fn planned(of: &Made<'_>, undoes: Option<&[usize]>) -> Value {
         "stepsCount": steps.len(),
         "steps": steps,
     })
-}
-
-/// The seed's `actionType`.
-fn action_type(action: &PlannedAction) -> &'static str {
-    match action {
-        PlannedAction::Command(_) => "COMMAND",
-        PlannedAction::Argv(_) => "ARGV",
-        PlannedAction::Script { .. } => "SCRIPT",
-    }
 }
 
 fn kind(place: Place, step: EventKind, undo: EventKind) -> EventKind {
@@ -180,7 +171,7 @@ fn of_place(place: Place, state: &State, plan: &Plan, fields: Value) -> Value {
     let step = index.and_then(|index| plan.steps.get(index));
     let action =
         step.and_then(|step| if is_undo { step.undo.as_ref().map(|undo| &undo.action) } else { Some(&step.action) });
-    let mut payload = json!({"stepId": step.map(|step| &step.id), "actionType": action.map(action_type)});
+    let mut payload = json!({"stepId": step.map(|step| &step.id), "actionType": action.map(PlannedAction::exported)});
     merge(&mut payload, fields);
     payload
 }
