@@ -21,14 +21,7 @@ use crate::config::{ApiToken, Role};
 use crate::engine::Engine;
 
 /// Who a request is made by.
-#[derive(Clone, Debug)]
-pub struct Person {
-    /// The token's name; the actor in the audit log.
-    pub name: String,
-    pub role: Role,
-    /// Address of the client.
-    pub ip_address: Option<String>,
-}
+pub use crate::engine::acts::Person;
 
 /// Lets a request through if its route is known and its credential is enough.
 pub async fn guard(

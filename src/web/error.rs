@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::{Value, json};
 
-use crate::limits;
+use crate::engine::acts::ActError;
 use crate::store::StoreError;
 
 /// An answer other than what was asked for.
@@ -74,6 +74,18 @@ impl ResponseError for ApiError {
     }
 }
 
+impl From<ActError> for ApiError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::NotFound => Self::not_found("such thing"),
+            ActError::Forbidden(message) => Self::new(StatusCode::FORBIDDEN, "forbidden", message),
+            ActError::Conflict(message) => Self::conflict("conflict", message),
+            ActError::Invalid(message) => Self::invalid("invalid", message),
+            ActError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if error.is_retryable() {
@@ -96,20 +108,6 @@ impl From<StoreError> for ApiError {
 /// 404 for a path that is no route, after the credential was looked at.
 pub async fn no_such_route(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     Err(ApiError::not_found(format!("route {} {}", request.method(), request.path())))
-}
-
-/// JSON bodies: bounded, and what is wrong with one is 422 (400 if it is not JSON at all).
-pub fn json_config() -> web::JsonConfig {
-    web::JsonConfig::default().limit(limits::API_BODY_BYTES_MAX).error_handler(|error, _| {
-        use actix_web::error::JsonPayloadError as E;
-        let status = match &error {
-            E::OverflowKnownLength { .. } | E::Overflow { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            E::Deserialize(error) if error.is_data() => StatusCode::UNPROCESSABLE_ENTITY,
-            E::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        ApiError::new(status, "invalid_body", format!("the body cannot be used: {error}")).into()
-    })
 }
 
 /// Query strings: an unknown or wrong key is 422.

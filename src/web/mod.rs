@@ -5,11 +5,13 @@
 
 pub mod api;
 pub mod auth;
+mod body;
 pub mod error;
 pub mod openapi;
 mod own;
 pub mod page;
 pub mod routes;
+mod schema;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,7 +40,6 @@ impl Server {
             App::new()
                 .app_data(data.clone())
                 .app_data(web::PayloadConfig::new(limits::WEBHOOK_BODY_BYTES_MAX))
-                .app_data(error::json_config())
                 .app_data(error::query_config())
                 .app_data(error::path_config())
                 .wrap(from_fn(auth::guard))

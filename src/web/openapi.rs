@@ -1,17 +1,98 @@
 //! `/api/openapi.json`, generated from the handlers' annotations, and a page that shows it without any network.
 
 use actix_web::{HttpResponse, get};
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
-/// The document; each handler of `api/` stands here once.
+use super::api::{
+    acts, alerts, approvals, audit, blackouts, breakers, decisions, executions, pauses, record, runbooks, servers,
+    settings,
+};
+use super::{openapi, own};
+
+/// The document; each handler stands here once.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Douse", description = "Alerts fire; Douse puts them out.", license(name = "MIT OR Apache-2.0")),
-    paths()
+    modifiers(&Credential),
+    security(("token" = [])),
+    paths(
+        own::healthy,
+        own::ready,
+        own::reload,
+        own::metrics,
+        openapi::document,
+        alerts::list,
+        alerts::show,
+        alerts::alert_decisions,
+        alerts::list_episodes,
+        alerts::show_episode,
+        decisions::list,
+        decisions::show,
+        executions::list,
+        executions::show,
+        executions::list_steps,
+        executions::output,
+        record::audit_document,
+        record::export,
+        acts::approve,
+        acts::reject,
+        acts::cancel,
+        acts::rollback,
+        acts::release,
+        approvals::list,
+        approvals::show,
+        approvals::approve,
+        approvals::reject,
+        runbooks::list,
+        runbooks::show,
+        runbooks::versions,
+        runbooks::diff,
+        runbooks::export,
+        runbooks::enable,
+        runbooks::disable,
+        servers::list,
+        servers::create,
+        servers::show,
+        servers::replace,
+        servers::remove,
+        servers::executions,
+        servers::test,
+        servers::maintenance,
+        servers::pause,
+        servers::unpause,
+        blackouts::list,
+        blackouts::create,
+        blackouts::show,
+        blackouts::replace,
+        blackouts::remove,
+        breakers::list,
+        breakers::show,
+        breakers::open,
+        breakers::close,
+        breakers::reset,
+        pauses::list,
+        pauses::pause,
+        pauses::resume,
+        audit::list,
+        settings::show,
+        settings::set,
+    )
 )]
 pub struct Document;
 
-/// The OpenAPI 3.1 document of this engine.
+/// Adds the one way to authenticate: a bearer token of `auth.tokens`.
+struct Credential;
+
+impl Modify for Credential {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        api.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// The OpenAPI 3.1 document of this engine
+#[utoipa::path(tag = "engine", security(()), responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 #[get("/api/openapi.json")]
 pub async fn document() -> HttpResponse {
     HttpResponse::Ok().json(Document::openapi())

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, web};
 use serde_json::json;
 
+use super::api::Error;
 use super::auth::Person;
 use super::error::ApiError;
 use crate::engine::{Engine, ReloadError};
@@ -12,13 +13,15 @@ use crate::store::system_config;
 /// The row that readiness is proved with; a leading dot hides it from the API.
 pub const PROBE_KEY: &str = ".probe";
 
-/// The process answers; never depends on the database.
+/// The process answers; never depends on the database
+#[utoipa::path(tag = "engine", security(()), responses((status = 200, description = "it does", body = String)))]
 #[get("/-/healthy")]
 pub async fn healthy() -> HttpResponse {
     HttpResponse::Ok().body("Douse is healthy.\n")
 }
 
-/// 503 when alerts and audit events cannot be committed.
+/// 503 when alerts and audit events cannot be committed
+#[utoipa::path(tag = "engine", security(()), responses((status = 200, description = "they can", body = String), (status = 503, body = Error)))]
 #[get("/-/ready")]
 pub async fn ready(engine: web::Data<Engine>) -> Result<HttpResponse, ApiError> {
     if engine.stopping.is_cancelled() {
@@ -36,7 +39,8 @@ pub async fn ready(engine: web::Data<Engine>) -> Result<HttpResponse, ApiError> 
     }
 }
 
-/// Reads the operator's files again, all or nothing.
+/// Read the operator's files again, all or nothing
+#[utoipa::path(tag = "engine", responses((status = 200, body = Object), (status = 409, body = Error), (status = 422, body = Error)))]
 #[post("/-/reload")]
 pub async fn reload(engine: web::Data<Engine>, person: Person) -> Result<HttpResponse, ApiError> {
     match engine.reload(&person.name).await {
@@ -52,7 +56,8 @@ pub async fn reload(engine: web::Data<Engine>, person: Person) -> Result<HttpRes
     }
 }
 
-/// The metrics, as OpenMetrics text.
+/// The metrics, as OpenMetrics text
+#[utoipa::path(tag = "engine", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 #[get("/metrics")]
 pub async fn metrics(engine: web::Data<Engine>) -> Result<HttpResponse, ApiError> {
     let text = engine.metrics.render().map_err(|error| {

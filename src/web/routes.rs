@@ -5,6 +5,10 @@
 use actix_web::http::Method;
 use actix_web::web::ServiceConfig;
 
+use super::api::{
+    acts, alerts, approvals, audit, blackouts, breakers, decisions, executions, pauses, record, runbooks, servers,
+    settings,
+};
 use super::{openapi, own};
 use crate::config::Role;
 
@@ -76,6 +80,8 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("DELETE", "/api/v1/servers/{id}", ENGINEER),
     ("POST", "/api/v1/servers/{id}/test", OPERATOR),
     ("POST", "/api/v1/servers/{id}/maintenance", OPERATOR),
+    ("POST", "/api/v1/servers/{id}/pause", OPERATOR),
+    ("POST", "/api/v1/servers/{id}/unpause", OPERATOR),
     ("GET", "/api/v1/servers/{id}/executions", VIEWER),
     ("GET", "/api/v1/blackouts", VIEWER),
     ("POST", "/api/v1/blackouts", ENGINEER),
@@ -109,5 +115,60 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(own::reload)
         .service(own::metrics)
         .service(openapi::document)
-        .service(openapi::page);
+        .service(openapi::page)
+        .service(alerts::list)
+        .service(alerts::show)
+        .service(alerts::alert_decisions)
+        .service(alerts::list_episodes)
+        .service(alerts::show_episode)
+        .service(decisions::list)
+        .service(decisions::show)
+        .service(executions::list)
+        .service(executions::show)
+        .service(executions::list_steps)
+        .service(executions::output)
+        .service(record::audit_document)
+        .service(record::export)
+        .service(acts::approve)
+        .service(acts::reject)
+        .service(acts::cancel)
+        .service(acts::rollback)
+        .service(acts::release)
+        .service(approvals::list)
+        .service(approvals::show)
+        .service(approvals::approve)
+        .service(approvals::reject)
+        .service(runbooks::list)
+        .service(runbooks::show)
+        .service(runbooks::versions)
+        .service(runbooks::diff)
+        .service(runbooks::export)
+        .service(runbooks::enable)
+        .service(runbooks::disable)
+        .service(servers::list)
+        .service(servers::create)
+        .service(servers::show)
+        .service(servers::replace)
+        .service(servers::remove)
+        .service(servers::executions)
+        .service(servers::test)
+        .service(servers::maintenance)
+        .service(servers::pause)
+        .service(servers::unpause)
+        .service(blackouts::list)
+        .service(blackouts::create)
+        .service(blackouts::show)
+        .service(blackouts::replace)
+        .service(blackouts::remove)
+        .service(breakers::list)
+        .service(breakers::show)
+        .service(breakers::open)
+        .service(breakers::close)
+        .service(breakers::reset)
+        .service(pauses::list)
+        .service(pauses::pause)
+        .service(pauses::resume)
+        .service(audit::list)
+        .service(settings::show)
+        .service(settings::set);
 }
