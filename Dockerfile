@@ -5,6 +5,7 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src
+COPY benches benches
 COPY migrations migrations
 COPY runbooks runbooks
 COPY tests/it/main.rs tests/it/main.rs

@@ -104,7 +104,7 @@ impl Bench {
         );
         let config_file = files.path().join("douse.yml");
         std::fs::write(&config_file, config).unwrap();
-        let source = PolicySource { config_file, variables: Vec::new() };
+        let source = PolicySource { config_file, variables: Vec::new(), listen_addresses: Vec::new() };
         let transport = Arc::new(FakeTransport::new());
         let store = fixture.store.clone();
         let engine = engine(&store, &source, Arc::clone(&transport), Clock::System).await;

@@ -123,8 +123,8 @@ impl Engine {
         self.program = Some(program);
     }
 
-    /// Starts it without waiting.
-    fn spawn(&self) -> Program {
+    /// Starts it without waiting; [`Engine::adopt`] takes it.
+    pub fn spawn(&self) -> Program {
         let config = format!("--config.file={}", self.config_file().display());
         Program::start(
             Path::new(env!("CARGO_BIN_EXE_douse")),
@@ -132,6 +132,11 @@ impl Engine {
             self.folder.path(),
             ["serve", &config],
         )
+    }
+
+    /// Takes over what [`Engine::spawn`] started.
+    pub fn adopt(&mut self, program: Program) {
+        self.program = Some(program);
     }
 
     /// Asks it to end (SIGTERM).
