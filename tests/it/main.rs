@@ -7,6 +7,7 @@ mod api;
 mod architecture;
 mod cli;
 mod deployment;
+mod documentation;
 mod engine;
 mod gates;
 mod rollback;
