@@ -6,6 +6,7 @@
 
 pub mod acts;
 pub mod execute;
+pub mod gating;
 pub mod people;
 pub mod policy;
 pub mod record;

@@ -12,6 +12,7 @@ use crate::audit::NewEvent;
 use crate::clock::Timestamp;
 use crate::engine::acts::Person;
 use crate::engine::execute::output::Printed;
+use crate::engine::gating;
 use crate::engine::{Engine, Policy};
 use crate::execution::{Event, IllegalTransition, State, apply, begin, replay};
 use crate::id::ExecutionId;
@@ -139,6 +140,14 @@ pub fn record(
     }
     rows::write_execution(db, &mut loaded, &before, told, author.now)?;
     write_lock(db, &loaded, &before)?;
+    // Last: what these lock is taken after everything else.
+    let has_ended = loaded.state.status.is_final() && !before.status.is_final();
+    if has_ended {
+        gating::record_outcome(db, &author.policy, &loaded.row, author.now)?;
+    }
+    if has_ended || (before.holds_target() && !loaded.state.holds_target()) {
+        gating::target_freed(db, &loaded.row.server, author.now)?;
+    }
     loaded.details = details::get(db, loaded.row.id)?;
     Ok(Ok(loaded))
 }

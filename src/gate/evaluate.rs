@@ -92,10 +92,12 @@ fn exemption(gate: Gate, origin: Origin) -> Option<&'static str> {
         (Origin::Manual | Origin::Retry | Origin::Schedule, Gate::Duplicate | Gate::TooYoung | Gate::StillFiring) => {
             Some("not asked: no alert started this run")
         }
-        // Undoing must stay possible while starting is forbidden; the kill switch, the target and its lock still rule.
+        // Undoing must stay possible while starting is forbidden; a person asked for it. The kill switch, the target and
+        // its lock still rule.
         (
             Origin::Rollback,
             Gate::RunbookStatus
+            | Gate::Maintenance
             | Gate::Blackout
             | Gate::Cooldown
             | Gate::RecentlyRemediated

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Gate, GateVerdict, Reason, Subject, Verdict};
 use crate::clock::Timestamp;
+use crate::execution::Origin;
 use crate::runbook::model::Mode;
 
 /// What the configuration, the runbook and its trigger say.
@@ -35,6 +36,10 @@ pub fn ask(facts: &Facts, subject: &Subject, _now: Timestamp) -> GateVerdict {
             Reason::Observed,
             "Douse only observes (`global: {mode: observe}`): it decides and records, and runs nothing".to_owned(),
         ),
+        // A person asked to undo what ran before; nobody starts the runbook.
+        _ if subject.origin == Origin::Rollback => {
+            GateVerdict::allow(gate, format!("undoing a run of `{runbook}`, because a person asked for it"))
+        }
         Mode::Observe => refuse(
             Reason::Observed,
             format!("`{runbook}` only observes (`mode: observe`): this is recorded, and nothing is run"),

@@ -18,7 +18,7 @@ pub struct Facts {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rejected {
     pub name: String,
-    /// What is wrong and what would be right; never the value of a secret.
+    /// A whole sentence: what is wrong and what would be right; never the value of a secret.
     pub problem: String,
 }
 
@@ -32,9 +32,9 @@ pub fn ask(facts: &Facts, _subject: &Subject, _now: Timestamp) -> GateVerdict {
         };
         return GateVerdict::allow(gate, message).because(json!({ "accepted": facts.accepted }));
     }
-    let said = facts.rejected.iter().map(|wrong| format!("`{}` {}", wrong.name, wrong.problem)).collect::<Vec<_>>();
+    let said = facts.rejected.iter().map(|wrong| wrong.problem.as_str()).collect::<Vec<_>>();
     let rejected =
         facts.rejected.iter().map(|wrong| json!({"name": wrong.name, "problem": wrong.problem})).collect::<Vec<_>>();
-    GateVerdict::object(gate, Verdict::Refuse, Reason::ParamRejected, format!("parameter {}", said.join("; ")))
+    GateVerdict::object(gate, Verdict::Refuse, Reason::ParamRejected, said.join("; "))
         .because(json!({ "rejected": rejected }))
 }

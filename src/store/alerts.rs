@@ -45,6 +45,22 @@ pub struct AlertRow {
     pub action_taken: Option<String>,
 }
 
+impl AlertRow {
+    /// The alert as the nouns know it.
+    pub fn alert(&self) -> Alert {
+        Alert {
+            status: self.status,
+            labels: self.labels_json.0.clone(),
+            annotations: self.annotations_json.0.clone(),
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            generator_url: self.generator_url.clone(),
+            fingerprint: self.fingerprint.clone(),
+            annotations_cut: self.annotations_cut,
+        }
+    }
+}
+
 /// What became of an alert that was to be stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stored {

@@ -104,6 +104,31 @@ pub fn due(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<DecisionRow>, 
         .load(c))?)
 }
 
+/// Held decisions that wait for a release and were last asked before `before`, longest ago first: a release may have
+/// happened where nobody told of it.
+pub fn waiting(db: &mut Db, before: Timestamp, limit: i64) -> Result<Vec<DecisionRow>, StoreError> {
+    Ok(each_backend!(db, c => decisions::table
+        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+        .filter(decisions::held_until.is_null())
+        .filter(decisions::decided_at.lt(before))
+        .order(decisions::decided_at)
+        .then_order_by(decisions::id)
+        .limit(limit)
+        .select(DecisionRow::as_select())
+        .load(c))?)
+}
+
+/// A run on `server` is over: those that wait for a release of it are asked again at `now`, and so are those with one of
+/// these reasons, which wait for any run's end.
+pub fn release_waiting(db: &mut Db, server: &str, reasons: &[&str], now: Timestamp) -> Result<usize, StoreError> {
+    Ok(each_backend!(db, c => diesel::update(decisions::table)
+        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+        .filter(decisions::held_until.is_null())
+        .filter(decisions::server.eq(server).or(decisions::hold_reason.eq_any(reasons)))
+        .set(decisions::held_until.eq(now))
+        .execute(c))?)
+}
+
 /// Something was released (a pause, a breaker, a lock, a slot): every held decision is asked again at `now`.
 pub fn release_held(db: &mut Db, now: Timestamp) -> Result<usize, StoreError> {
     Ok(each_backend!(db, c => diesel::update(decisions::table)

@@ -4,9 +4,10 @@
 use diesel::prelude::*;
 
 use super::details::{DetailsChange, DetailsRow};
-use super::schema::{execution_details, executions};
+use super::schema::{episodes, execution_details, executions};
 use super::types::cleaned;
 use super::{Db, Page, Paged, StoreError, each_backend};
+use crate::alert::episode::EpisodeState;
 use crate::clock::Timestamp;
 use crate::execution::{Origin, Phase, RollbackState, Status, Verification};
 use crate::id::{AlertId, BatchId, DecisionId, EpisodeId, ExecutionId};
@@ -207,6 +208,30 @@ pub fn release_held(db: &mut Db, now: Timestamp) -> Result<usize, StoreError> {
         .filter(executions::held_until.gt(now))
         .set(executions::held_until.eq(now))
         .execute(c))?)
+}
+
+/// A run on `server` is over: the approved executions that a gate holds there are asked again at `now`.
+pub fn release_server(db: &mut Db, server: &str, now: Timestamp) -> Result<usize, StoreError> {
+    Ok(each_backend!(db, c => diesel::update(executions::table)
+        .filter(executions::status.eq(Status::Approved))
+        .filter(executions::server.eq(server))
+        .filter(executions::held_until.gt(now))
+        .set(executions::held_until.eq(now))
+        .execute(c))?)
+}
+
+/// Executions that have not started and whose episode is over, oldest first.
+pub fn of_closed_episodes(db: &mut Db, limit: i64) -> Result<Vec<ExecutionRow>, StoreError> {
+    let waiting = [Status::Pending, Status::Approved];
+    Ok(each_backend!(db, c => executions::table
+        .inner_join(episodes::table)
+        .filter(executions::status.eq_any(waiting))
+        .filter(executions::origin.eq(Origin::Alert))
+        .filter(episodes::state.ne(EpisodeState::Open))
+        .order(executions::id)
+        .limit(limit)
+        .select(ExecutionRow::as_select())
+        .load(c))?)
 }
 
 /// Pending executions whose approval came too late.

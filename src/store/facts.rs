@@ -22,6 +22,14 @@ pub enum Scope<'a> {
     RunbookOnServer(&'a str, &'a str),
 }
 
+/// The execution that asks again before it starts. It is not counted itself, and what was approved after it has counted
+/// it already: were it counted here as well, two that wait would hold each other back for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asking {
+    pub execution: ExecutionId,
+    pub approved_at: Timestamp,
+}
+
 /// What a rate limit counts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Starts {
@@ -65,12 +73,23 @@ macro_rules! scoped {
     };
 }
 
+macro_rules! before {
+    ($query:ident, $asking:expr) => {
+        if let Some(Asking { execution, approved_at }) = $asking {
+            let is_before = executions::approved_at
+                .lt(approved_at)
+                .or(executions::approved_at.eq(approved_at).and(executions::id.lt(execution)));
+            $query = $query.filter(is_before);
+        }
+    };
+}
+
 /// Executions that started after `since`, and those that hold a place: approved and running ones are reservations.
 pub fn starts_since(
     db: &mut Db,
     scope: Scope<'_>,
     since: Timestamp,
-    but: Option<ExecutionId>,
+    asking: Option<Asking>,
 ) -> Result<Starts, StoreError> {
     let held = [Status::Approved, Status::Running];
     let rows: Vec<Option<Timestamp>> = each_backend!(db, c: B => {
@@ -78,7 +97,8 @@ pub fn starts_since(
             .filter(executions::started_at.gt(since).or(executions::status.eq_any(held)))
             .select(executions::started_at)
             .into_boxed::<B>();
-        scoped!(query, scope, but);
+        scoped!(query, scope, None::<ExecutionId>);
+        before!(query, asking);
         query.load(c)
     })?;
     let mut starts = Starts::default();
@@ -189,7 +209,7 @@ pub fn targets_since(
     runbook: &str,
     server_group: Option<&str>,
     since: Timestamp,
-    but: Option<ExecutionId>,
+    asking: Option<Asking>,
 ) -> Result<Vec<String>, StoreError> {
     let held = [Status::Approved, Status::Running];
     Ok(each_backend!(db, c: B => {
@@ -203,22 +223,26 @@ pub fn targets_since(
             Some(group) => query.filter(executions::server_group.eq(group)),
             None => query.filter(executions::server_group.is_null()),
         };
-        scoped!(query, Scope::Runbook(runbook), but);
+        scoped!(query, Scope::Runbook(runbook), None::<ExecutionId>);
+        before!(query, asking);
         query.load(c)
     })?)
 }
 
-/// The probe that a half-open breaker has let through and that is not over, if there is one.
+/// What keeps a half-open breaker from letting another one through: any run of the runbook, or a probe that is about to
+/// start.
 pub fn probe_in_flight(
     db: &mut Db,
     runbook: &str,
     but: Option<ExecutionId>,
 ) -> Result<Option<ExecutionId>, StoreError> {
-    let held = [Status::Pending, Status::Approved, Status::Running, Status::Interrupted];
     Ok(each_backend!(db, c: B => {
         let mut query = executions::table
-            .filter(executions::breaker_probe.eq(true))
-            .filter(executions::status.eq_any(held))
+            .filter(
+                executions::status
+                    .eq(Status::Running)
+                    .or(executions::status.eq(Status::Approved).and(executions::breaker_probe.eq(true))),
+            )
             .select(executions::id)
             .into_boxed::<B>();
         scoped!(query, Scope::Runbook(runbook), but);

@@ -12,6 +12,8 @@ use super::{Db, StoreError};
 const INGEST: i32 = 1;
 /// Class of the one decision turn.
 const DECISIONS: i32 = 2;
+/// Class of the breakers' turns, one per runbook.
+const BREAKERS: i32 = 3;
 
 /// The turn of storing deliveries of `source`: finding an episode and writing it back do not overlap.
 pub fn lock_ingest(db: &mut Db, source: &str) -> Result<(), StoreError> {
@@ -29,6 +31,18 @@ pub fn lock_ingest(db: &mut Db, source: &str) -> Result<(), StoreError> {
 pub fn lock_decisions(db: &mut Db) -> Result<(), StoreError> {
     if let Db::Pg(c) = db {
         diesel::sql_query("SELECT pg_advisory_xact_lock($1, 0)").bind::<Integer, _>(DECISIONS).execute(c)?;
+    }
+    Ok(())
+}
+
+/// The turn of changing a runbook's breaker: two runs that end at once are both counted. Taken last, also after the
+/// rows and target locks that the transaction writes.
+pub fn lock_breaker(db: &mut Db, runbook: &str) -> Result<(), StoreError> {
+    if let Db::Pg(c) = db {
+        diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
+            .bind::<Integer, _>(BREAKERS)
+            .bind::<Text, _>(runbook)
+            .execute(c)?;
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ use connection::{Access, Opener, pool};
 pub use error::StoreError;
 pub use kinds::*;
 use location::{DirectoryLock, Location};
-pub use locks::{lock_decisions, lock_ingest};
+pub use locks::{lock_breaker, lock_decisions, lock_ingest};
 pub use page::{Page, Paged};
 pub use types::Json;
 use writer::Writer;

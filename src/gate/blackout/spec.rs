@@ -129,7 +129,7 @@ pub struct BlackoutError {
 impl BlackoutSpec {
     /// What it means, in `default_zone` when it names none.
     pub fn parse(&self, default_zone: Tz) -> Result<Blackout, BlackoutError> {
-        self.checked(default_zone).map_err(|(field, problem)| BlackoutError { name: self.name.clone(), field, problem })
+        self.checked(default_zone).map_err(|problem| self.error(problem))
     }
 
     /// The same for one that was stored: when it cannot be read it counts as on, for everything.
@@ -141,12 +141,7 @@ impl BlackoutSpec {
         if self.name.trim().is_empty() {
             return Err(("name", "it needs a name".to_owned()));
         }
-        let zone = match &self.timezone {
-            None => default_zone,
-            Some(name) => Tz::from_str(name).map_err(|_| {
-                ("timezone", format!("`{name}` is no IANA time zone; write it like `Europe/Berlin` or `UTC`"))
-            })?,
-        };
+        let zone = self.zone(default_zone)?;
         Ok(Blackout {
             id: None,
             name: self.name.clone(),
@@ -157,6 +152,31 @@ impl BlackoutSpec {
             servers: self.servers.clone(),
             runbooks: self.runbooks.clone(),
         })
+    }
+
+    /// The window, or the first of a series, when it is given by two moments.
+    pub fn first_window(&self, default_zone: Tz) -> Result<Option<(Timestamp, Timestamp)>, BlackoutError> {
+        let written = match (&self.once, &self.start_time, &self.end_time) {
+            (Some(once), _, _) => Some((("start", &once.start), ("end", &once.end))),
+            (None, Some(start), Some(end)) => Some((("start_time", start), ("end_time", end))),
+            (None, _, _) => None,
+        };
+        let Some((start, end)) = written else { return Ok(None) };
+        let zone = self.zone(default_zone).map_err(|problem| self.error(problem))?;
+        let read = |(field, text): (&'static str, &String)| {
+            moment(field, text, zone).map(Timestamp::new).map_err(|problem| self.error(problem))
+        };
+        Ok(Some((read(start)?, read(end)?)))
+    }
+
+    fn error(&self, (field, problem): (&'static str, String)) -> BlackoutError {
+        BlackoutError { name: self.name.clone(), field, problem }
+    }
+
+    fn zone(&self, default_zone: Tz) -> Checked<Tz> {
+        let Some(name) = &self.timezone else { return Ok(default_zone) };
+        Tz::from_str(name)
+            .map_err(|_| ("timezone", format!("`{name}` is no IANA time zone; write it like `Europe/Berlin` or `UTC`")))
     }
 
     fn schedule(&self, zone: Tz) -> Checked<Schedule> {
@@ -290,8 +310,8 @@ fn recurring_schedule(days: DayRule, start: &str, end: &str, zone: Tz) -> Checke
 }
 
 fn cron(expression: &str, duration: std::time::Duration, zone: Tz) -> Checked<Schedule> {
-    if duration.is_zero() || duration > LENGTH_MAX {
-        return Err(("duration", "a duration must be longer than zero and at most 31 days".to_owned()));
+    if duration.as_secs() == 0 || duration > LENGTH_MAX {
+        return Err(("duration", "a duration must be at least a second and at most 31 days".to_owned()));
     }
     let expression = expression.parse::<CronSchedule>().map_err(|problem| ("cron", problem))?;
     Ok(Schedule::Cron { expression: Box::new(expression), duration, zone })

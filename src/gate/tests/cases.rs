@@ -166,7 +166,7 @@ pub(super) fn objections() -> Vec<Objection> {
             f.runbook_status.as_mut().unwrap().file = None;
         }),
         o(Gate::Parameters, "one is rejected", Refuse, R::ParamRejected, |f| {
-            let problem = "must match `[a-z]+`".to_owned();
+            let problem = "parameter `service` must match `[a-z]+`".to_owned();
             let rejected = parameters::Rejected { name: "service".to_owned(), problem };
             f.parameters.as_mut().unwrap().rejected.push(rejected);
         }),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use douse::execution::{Status, Verification};
 use douse::id::ExecutionId;
 use douse::store::executions::ExecutionRow;
-use douse::store::facts::{self, Scope};
+use douse::store::facts::{self, Asking, Scope};
 use douse::store::*;
 
 use super::harness::{Fixture, on_both_engines};
@@ -38,6 +38,7 @@ on_both_engines! {
         add(&fixture, Status::Cancelled, "web-1", 5, |row| row.started_at = None).await;
         add(&fixture, Status::Completed, "web-1", 5, |row| row.runbook = "other".to_owned()).await;
         let asking = add(&fixture, Status::Approved, "web-1", 0, same).await;
+        let asking = Asking { execution: asking, approved_at: now() };
         let count = |scope: Scope<'static>, but| {
             let since = now().minus(MINUTE * 60);
             let starts = fixture.store.read(move |db| facts::starts_since(db, scope, since, but));

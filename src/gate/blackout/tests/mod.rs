@@ -225,7 +225,7 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
         (json!({"cron": {"expression": "0 2 31 2 *", "duration": "1h"}}), "never happens"),
         (json!({"cron": {"expression": "61 2 * * *", "duration": "1h"}}), "is no cron expression"),
         (json!({"cron": {"expression": "0 2 * * *", "duration": "soon"}}), "`soon` is no duration"),
-        (json!({"cron": {"expression": "0 2 * * *", "duration": "0s"}}), "longer than zero"),
+        (json!({"cron": {"expression": "0 2 * * *", "duration": "0s"}}), "at least a second"),
         (json!({"start_time": "2026-07-03T22:00:00Z"}), "`end_time` is missing"),
         (json!({"recurrence": "weekly"}), "lacks `days`"),
         (json!({"recurrence": "daily", "recurrence_pattern": {"hours": 3}}), "`hours` is not known there"),
