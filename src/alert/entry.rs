@@ -13,14 +13,17 @@ use super::wire::{Entry, clean, cut, kind, shown};
 use super::{Alert, AlertStatus, Labels};
 
 /// An element of a webhook's `alerts`.
-pub(super) fn webhook(position: usize, value: &Value) -> Entry {
-    match alert(value, webhook_status) {
-        Ok(alert) => Entry::Alert { alert: Box::new(alert), raw: value.to_string() },
-        Err(reason) => {
-            let sent = value.get("fingerprint").and_then(Value::as_str).filter(|sent| is_fingerprint(sent));
-            Entry::Quarantined { position, reason, raw: value.to_string(), fingerprint: sent.map(str::to_owned) }
-        }
+pub(super) fn webhook(position: usize, raw: Value) -> Entry {
+    match alert(&raw, webhook_status) {
+        Ok(alert) => Entry::Alert { alert: Box::new(alert), raw },
+        Err(reason) => quarantined(position, reason, raw),
     }
+}
+
+fn quarantined(position: usize, reason: String, raw: Value) -> Entry {
+    let sent = raw.get("fingerprint").and_then(Value::as_str).filter(|sent| is_fingerprint(sent));
+    let fingerprint = sent.map(str::to_owned);
+    Entry::Quarantined { position, reason, raw, fingerprint }
 }
 
 fn alert(value: &Value, status: fn(&Map<String, Value>) -> Result<AlertStatus, String>) -> Result<Alert, String> {

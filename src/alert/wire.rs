@@ -50,15 +50,15 @@ pub enum Entry {
     /// Understood.
     Alert {
         alert: Box<Alert>,
-        /// The element as JSON, unknown fields included.
-        raw: String,
+        /// The element as sent, unknown fields included.
+        raw: Value,
     },
     /// Kept aside with the reason.
     Quarantined {
         /// From 0, in the body's `alerts`.
         position: usize,
         reason: String,
-        raw: String,
+        raw: Value,
         /// As sent, if there was one that can be shown.
         fingerprint: Option<String>,
     },
@@ -108,7 +108,7 @@ pub fn parse(body: &[u8]) -> Result<Delivery, WireError> {
         common_annotations: labels_field(&fields, "commonAnnotations")?,
         external_url: text_field(&fields, "externalURL")?,
         truncated_alerts: truncated(fields.get("truncatedAlerts"))?,
-        entries: alerts.into_iter().enumerate().map(|(position, value)| entry::webhook(position, &value)).collect(),
+        entries: alerts.into_iter().enumerate().map(|(position, value)| entry::webhook(position, value)).collect(),
     })
 }
 

@@ -61,7 +61,7 @@ fn unknown_fields_are_kept_in_the_raw_alert_and_change_nothing() {
     sent["routeLabels"] = json!({"team": "db"});
     let delivery = read(&sent).unwrap();
     let Entry::Alert { raw, .. } = &delivery.entries[0] else { panic!("{delivery:?}") };
-    assert!(raw.contains(r#""values":{"B":null,"A":1.5}"#), "{raw}");
+    assert_eq!(raw["values"], json!({"B": null, "A": 1.5}));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn the_neighbours_of_a_bad_alert_are_kept() {
             Entry::Alert { .. } => assert_ne!(place, 42),
             Entry::Quarantined { position, raw, fingerprint, .. } => {
                 assert_eq!((place, *position), (42, 42));
-                assert!(raw.contains("\"alertname\":42"));
+                assert_eq!(raw["labels"]["alertname"], 42);
                 assert_eq!(fingerprint.as_deref(), Some("0123456789abcdef"));
             }
         }

@@ -4,6 +4,8 @@
 //! database: `receive` stores, `matching` and `gating` decide, `dispatch` claims, `execute` runs. [`schedule`] drives
 //! them: a [`Wake`] makes a stage look at once, polling makes sure that it looks at all.
 
+pub mod receive;
+
 pub mod acts;
 pub mod execute;
 pub mod gating;

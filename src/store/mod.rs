@@ -20,6 +20,7 @@ pub mod events;
 pub mod executions;
 pub mod facts;
 pub mod idempotency;
+pub mod ingest;
 pub mod pauses;
 pub mod prefix;
 pub mod runbooks;

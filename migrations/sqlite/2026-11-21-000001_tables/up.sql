@@ -105,6 +105,7 @@ CREATE TABLE alerts (
 CREATE UNIQUE INDEX alerts_episode_id_identity_hash ON alerts (episode_id, identity_hash);
 CREATE INDEX alerts_delivery_id ON alerts (delivery_id);
 CREATE INDEX alerts_source_fingerprint ON alerts (source, fingerprint);
+CREATE INDEX alerts_source_identity_hash ON alerts (source, identity_hash);
 CREATE INDEX alerts_alert_name_id ON alerts (alert_name, id);
 CREATE INDEX alerts_status_id ON alerts (status, id);
 

@@ -2,4 +2,5 @@
 
 mod bodies;
 mod naive;
+mod receive;
 mod rules;

@@ -1,0 +1,289 @@
+//! One delivery's rows: read what is known, apply each alert, write all of it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use super::{AlertResult, Incoming, Receipt, Taken};
+use crate::alert::Alert;
+use crate::alert::episode::{Outcome, Sighting, observe};
+use crate::alert::wire::{Delivery, Entry};
+use crate::audit::canonical::sha256_hex;
+use crate::clock::Timestamp;
+use crate::id::{AlertId, DeliveryId, EpisodeId};
+use crate::store::alerts::{AlertRow, identity_hash};
+use crate::store::deliveries::{DeliveryRow, QuarantinedRow};
+use crate::store::episodes::EpisodeRow;
+use crate::store::{
+    Db, DecideState, EpisodeRelation, Json, StoreError, decisions, deliveries, episodes, ingest, lock_ingest, sources,
+};
+
+/// One delivery on its way into the database.
+pub(super) struct Intake<'db> {
+    db: &'db mut Db,
+    now: Timestamp,
+    delivery: Delivery,
+    group: Value,
+    /// By fingerprint: as stored, then as this delivery has changed them.
+    latest: HashMap<String, EpisodeRow>,
+    /// By identity: what was told before, then what this delivery told.
+    known: HashMap<String, (AlertId, EpisodeId)>,
+    /// Episodes to be written, by id, which is by age.
+    begun: BTreeMap<EpisodeId, EpisodeRow>,
+    changed: BTreeMap<EpisodeId, EpisodeRow>,
+    alerts: Vec<AlertRow>,
+    quarantined: Vec<QuarantinedRow>,
+    receipt: Receipt,
+}
+
+impl<'db> Intake<'db> {
+    pub(super) fn new(
+        db: &'db mut Db,
+        incoming: &Incoming,
+        mut delivery: Delivery,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        lock_ingest(db, &incoming.source)?;
+        let (mut fingerprints, mut hashes) = (Vec::new(), Vec::new());
+        for entry in &delivery.entries {
+            if let Entry::Alert { alert, .. } = entry {
+                fingerprints.push(alert.fingerprint.as_str());
+                hashes.push(identity_hash(alert));
+            }
+        }
+        fingerprints.sort_unstable();
+        fingerprints.dedup();
+        let latest = ingest::latest(db, &incoming.source, &fingerprints)?;
+        let known = ingest::known(db, &incoming.source, &hashes.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let group = json!({
+            "receiver": delivery.receiver, "status": delivery.status, "groupKey": delivery.group_key,
+            "groupLabels": delivery.group_labels, "commonLabels": delivery.common_labels,
+            "commonAnnotations": delivery.common_annotations, "externalURL": delivery.external_url,
+            "truncatedAlerts": delivery.truncated_alerts,
+        });
+        let receipt = Receipt {
+            delivery: DeliveryId::new(),
+            results: Vec::with_capacity(delivery.entries.len()),
+            opened: Vec::new(),
+            ended: Vec::new(),
+            truncated_alerts: delivery.truncated_alerts,
+            suspect: Vec::new(),
+            group_labels: std::mem::take(&mut delivery.group_labels),
+            receiver: delivery.receiver.clone(),
+        };
+        Ok(Self {
+            db,
+            now,
+            delivery,
+            group,
+            latest,
+            known,
+            begun: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            alerts: Vec::new(),
+            quarantined: Vec::new(),
+            receipt,
+        })
+    }
+
+    pub(super) fn store(mut self, incoming: Incoming) -> Result<Receipt, StoreError> {
+        for (position, entry) in std::mem::take(&mut self.delivery.entries).into_iter().enumerate() {
+            match entry {
+                Entry::Alert { alert, raw } => self.alert(&incoming.source, position, *alert, raw),
+                Entry::Quarantined { reason, raw, fingerprint, .. } => {
+                    self.quarantine(position, reason, raw, fingerprint);
+                }
+            }
+        }
+        let Self { db, now, delivery, receipt, .. } = self;
+        sources::seen(db, &incoming.source, now)?;
+        deliveries::insert(
+            db,
+            &DeliveryRow {
+                id: receipt.delivery,
+                source: incoming.source,
+                received_at: now,
+                remote_addr: incoming.remote_addr,
+                content_type: incoming.content_type,
+                body_sha256: sha256_hex(&incoming.body),
+                body: incoming.body,
+                format: delivery.format,
+                receiver: delivery.receiver,
+                group_key: delivery.group_key,
+                external_url: delivery.external_url,
+                truncated_alerts: i32::try_from(receipt.truncated_alerts).unwrap_or(i32::MAX),
+                alert_count: i32::try_from(receipt.results.len()).unwrap_or(i32::MAX),
+                quarantined_count: i32::try_from(self.quarantined.len()).unwrap_or(i32::MAX),
+            },
+        )?;
+        deliveries::quarantine(db, &self.quarantined)?;
+        // Those that end come first, or two episodes of one alert would be open at once.
+        for row in self.changed.values() {
+            episodes::update(db, row)?;
+        }
+        ingest::insert_episodes(db, &self.begun.into_values().collect::<Vec<_>>())?;
+        ingest::insert_alerts(db, &self.alerts)?;
+        for episode in &receipt.ended {
+            decisions::release_episode(db, *episode, now)?;
+        }
+        Ok(receipt)
+    }
+
+    fn quarantine(&mut self, position: usize, reason: String, raw: Value, fingerprint: Option<String>) {
+        let row = QuarantinedRow {
+            id: AlertId::new(),
+            delivery_id: self.receipt.delivery,
+            position: i32::try_from(position).unwrap_or(i32::MAX),
+            reason: reason.clone(),
+            raw_json: Json(raw),
+            created_at: self.now,
+        };
+        let taken = Taken::Quarantined;
+        self.receipt.results.push(AlertResult {
+            fingerprint,
+            taken,
+            alert: row.id,
+            episode: None,
+            reason: Some(reason),
+        });
+        self.quarantined.push(row);
+    }
+
+    fn alert(&mut self, source: &str, position: usize, alert: Alert, raw: Value) {
+        let identity_hash = identity_hash(&alert);
+        let latest = self.latest.get(&alert.fingerprint);
+        let sighting = Sighting { status: alert.status, starts_at: alert.starts_at, ends_at: alert.ends_at };
+        let outcome = observe(latest.map(EpisodeRow::episode).as_ref(), sighting, self.now);
+        if let Some((id, episode)) = self.known.get(&identity_hash).copied() {
+            self.repeated(&alert, episode, &outcome);
+            let fingerprint = Some(alert.fingerprint);
+            let (taken, episode) = (Taken::Duplicate, Some(episode));
+            self.receipt.results.push(AlertResult { fingerprint, taken, alert: id, episode, reason: None });
+            return;
+        }
+        let id = AlertId::new();
+        let episode = self.episode(source, &alert, id, &outcome);
+        self.known.insert(identity_hash.clone(), (id, episode));
+        let fingerprint = Some(alert.fingerprint.clone());
+        let (taken, reason) = (Taken::Stored, None);
+        self.receipt.results.push(AlertResult { fingerprint, taken, alert: id, episode: Some(episode), reason });
+        self.alerts.push(AlertRow {
+            id,
+            delivery_id: self.receipt.delivery,
+            position: i32::try_from(position).unwrap_or(i32::MAX),
+            source: source.to_owned(),
+            received_at: self.now,
+            alert_name: alert.name().to_owned(),
+            severity: alert.severity().to_owned(),
+            instance: alert.instance().to_owned(),
+            job: alert.job().to_owned(),
+            status: alert.status,
+            starts_at: alert.starts_at,
+            ends_at: alert.ends_at,
+            generator_url: alert.generator_url,
+            annotations_cut: alert.annotations_cut,
+            fingerprint: alert.fingerprint,
+            labels_json: Json(alert.labels),
+            annotations_json: Json(alert.annotations),
+            raw_alert_json: Json(raw),
+            group_json: Json(self.group.clone()),
+            identity_hash,
+            episode_id: episode,
+            episode_relation: relation(&outcome),
+            matched_trigger: None,
+            action_taken: None,
+        });
+    }
+
+    /// A repetition changes nothing, except that one long after the end makes that end suspect.
+    fn repeated(&mut self, alert: &Alert, told_in: EpisodeId, outcome: &Outcome) {
+        let Outcome::Late(episode) = outcome else { return };
+        let Some(row) = self.latest.get_mut(&alert.fingerprint) else { return };
+        if episode.suspect && !row.suspect && row.id == told_in {
+            row.suspect = true;
+            row.updated_at = self.now;
+            let row = row.clone();
+            self.write_back(row);
+            self.receipt.suspect.push(alert.clone());
+        }
+    }
+
+    /// Takes over what the alert means; answers to which episode it belongs.
+    fn episode(&mut self, source: &str, alert: &Alert, id: AlertId, outcome: &Outcome) -> EpisodeId {
+        if let Outcome::Superseding { old, .. } = outcome
+            && let Some(mut row) = self.latest.remove(&alert.fingerprint)
+        {
+            row.set_episode(old, self.now);
+            self.receipt.ended.push(row.id);
+            self.write_back(row);
+        }
+        let is_firing = !matches!(outcome, Outcome::Resolved(_) | Outcome::AlreadyEnded(_) | Outcome::BeforeStart(_));
+        let begins = outcome.is_new_firing() || matches!(outcome, Outcome::UnknownResolved(_));
+        let known = if begins { None } else { self.latest.remove(&alert.fingerprint) };
+        let mut row = known.unwrap_or_else(|| self.new_episode(source, alert, outcome));
+        if let Outcome::Late(episode) = outcome
+            && episode.suspect
+            && !row.suspect
+        {
+            self.receipt.suspect.push(alert.clone());
+        }
+        let before = row.episode();
+        row.set_episode(outcome.episode(), if before == *outcome.episode() { row.updated_at } else { self.now });
+        if is_firing && row.alert_id.is_none() && !matches!(outcome, Outcome::UnknownResolved(_)) {
+            row.alert_id = Some(id);
+        }
+        let episode = row.id;
+        if outcome.is_new_firing() {
+            self.receipt.opened.push(episode);
+        } else if matches!(outcome, Outcome::Resolved(_)) {
+            self.receipt.ended.push(episode);
+        }
+        self.latest.insert(alert.fingerprint.clone(), row.clone());
+        self.write_back(row);
+        episode
+    }
+
+    fn new_episode(&mut self, source: &str, alert: &Alert, outcome: &Outcome) -> EpisodeRow {
+        let episode = outcome.episode();
+        let row = EpisodeRow {
+            id: EpisodeId::new(),
+            source: source.to_owned(),
+            fingerprint: alert.fingerprint.clone(),
+            number: episode.number,
+            state: episode.state,
+            earliest_starts_at: episode.earliest_starts_at,
+            latest_starts_at: episode.latest_starts_at,
+            last_seen_firing: episode.last_seen_firing,
+            ended_at: episode.ended_at,
+            suspect: episode.suspect,
+            alert_id: None,
+            alert_name: alert.name().to_owned(),
+            severity: alert.severity().to_owned(),
+            instance: alert.instance().to_owned(),
+            decide_state: if outcome.is_new_firing() { DecideState::Undecided } else { DecideState::Decided },
+            created_at: self.now,
+            updated_at: self.now,
+        };
+        self.begun.insert(row.id, row.clone());
+        row
+    }
+
+    fn write_back(&mut self, row: EpisodeRow) {
+        match self.begun.get_mut(&row.id) {
+            Some(begun) => *begun = row,
+            None => {
+                self.changed.insert(row.id, row);
+            }
+        }
+    }
+}
+
+fn relation(outcome: &Outcome) -> EpisodeRelation {
+    match outcome {
+        Outcome::New(_) | Outcome::Superseding { .. } => EpisodeRelation::New,
+        Outcome::Same(_) | Outcome::AlreadyEnded(_) => EpisodeRelation::Same,
+        Outcome::Late(_) => EpisodeRelation::Late,
+        Outcome::Resolved(_) | Outcome::UnknownResolved(_) => EpisodeRelation::Resolved,
+        Outcome::BeforeStart(_) => EpisodeRelation::Stale,
+    }
+}
