@@ -52,7 +52,7 @@ async fn state(store: &Store) -> (Vec<EpisodeRow>, Vec<AlertRow>) {
     read.await.unwrap()
 }
 
-fn body(alerts: &[Value]) -> Vec<u8> {
+fn webhook(alerts: &[Value]) -> Vec<u8> {
     json!({"version": "4", "status": "firing", "receiver": "r", "groupKey": "{}:{}", "alerts": alerts})
         .to_string()
         .into_bytes()
@@ -110,34 +110,34 @@ on_both_engines! {
         merged.extend(alerts_of(&grouped));
         // A fixed shuffle: 37 and the number of alerts have no common factor.
         let count = merged.len();
-        assert_eq!(count % 37 != 0, true);
+        assert_ne!(count % 37, 0);
         let shuffled: Vec<Value> = (0..count).map(|place| merged[place * 37 % count].clone()).collect();
-        post(store, &body(&shuffled), now()).await;
-        post(store, &body(&merged), now()).await;
+        post(store, &webhook(&shuffled), now()).await;
+        post(store, &webhook(&merged), now()).await;
         for part in merged.chunks(7) {
-            post(store, &body(part), now()).await;
+            post(store, &webhook(part), now()).await;
         }
         assert!(state(store).await == before);
     }
 
     async fn an_incident_is_followed_from_its_first_firing_to_the_next(fixture: Fixture) {
         let store = &fixture.store;
-        let first = post(store, &body(&[alert("A", "firing", "08:00:00", "")]), now()).await;
+        let first = post(store, &webhook(&[alert("A", "firing", "08:00:00", "")]), now()).await;
         assert_eq!((taken(&first), first.opened.len()), (vec![Taken::Stored], 1));
         let one = episode(store, first.opened[0]).await;
         assert_eq!((one.number, one.state, one.decide_state), (1, EpisodeState::Open, DecideState::Undecided));
         assert_eq!((one.alert_id, one.alert_name.as_str()), (Some(first.results[0].alert), "A"));
 
-        let resolved = post(store, &body(&[alert("A", "resolved", "08:00:00", "08:05:00")]), now()).await;
+        let resolved = post(store, &webhook(&[alert("A", "resolved", "08:00:00", "08:05:00")]), now()).await;
         assert_eq!((resolved.opened.len(), resolved.ended.as_slice()), (0, &[one.id][..]));
         let ended = episode(store, one.id).await;
         assert_eq!((ended.state, ended.ended_at), (EpisodeState::Resolved, Some("2026-11-21T08:05:00Z".parse().unwrap())));
 
-        let next = post(store, &body(&[alert("A", "firing", "08:10:00", "")]), now()).await;
+        let next = post(store, &webhook(&[alert("A", "firing", "08:10:00", "")]), now()).await;
         let two = episode(store, next.opened[0]).await;
         assert_eq!((two.number, two.state), (2, EpisodeState::Open));
 
-        let third = post(store, &body(&[alert("A", "firing", "08:20:00", "")]), now()).await;
+        let third = post(store, &webhook(&[alert("A", "firing", "08:20:00", "")]), now()).await;
         assert_eq!(third.ended, [two.id]);
         assert_eq!(episode(store, two.id).await.state, EpisodeState::Superseded);
         assert_eq!(episode(store, third.opened[0]).await.number, 3);
@@ -154,7 +154,7 @@ on_both_engines! {
             alert("B", "resolved", "08:00:00", "08:30:00"),
             alert("B", "firing", "08:00:00", ""),
         ];
-        let receipt = post(store, &body(&history), now()).await;
+        let receipt = post(store, &webhook(&history), now()).await;
         use Taken::{Duplicate, Stored};
         assert_eq!(taken(&receipt), [Stored, Stored, Stored, Stored, Duplicate, Stored, Stored]);
         assert_eq!((receipt.opened.len(), receipt.ended.len()), (3, 2));
@@ -178,7 +178,7 @@ on_both_engines! {
 
     async fn a_firing_in_the_future_is_one_incident(fixture: Fixture) {
         let store = &fixture.store;
-        let future = body(&[alert("A", "firing", "23:00:00", "")]);
+        let future = webhook(&[alert("A", "firing", "23:00:00", "")]);
         let opened: usize = [post(store, &future, now()).await, post(store, &future, now()).await, post(store, &future, now()).await]
             .iter()
             .map(|receipt| receipt.opened.len())
@@ -192,7 +192,7 @@ on_both_engines! {
         let store = &fixture.store;
         let mut all: Vec<Value> = (0..99).map(|n| alert(&format!("A{n}"), "firing", "08:00:00", "")).collect();
         all.insert(50, json!({"status": "firing", "labels": {"alertname": 7}, "startsAt": "2026-11-21T08:00:00Z"}));
-        let receipt = post(store, &body(&all), now()).await;
+        let receipt = post(store, &webhook(&all), now()).await;
         assert_eq!((receipt.results.len(), receipt.opened.len()), (100, 99));
         let bad = &receipt.results[50];
         assert_eq!((bad.taken, bad.episode), (Taken::Quarantined, None));
@@ -204,9 +204,9 @@ on_both_engines! {
 
     async fn a_firing_long_after_the_end_makes_the_end_suspect(fixture: Fixture) {
         let store = &fixture.store;
-        let firing = body(&[alert("A", "firing", "08:00:00", "")]);
+        let firing = webhook(&[alert("A", "firing", "08:00:00", "")]);
         post(store, &firing, now()).await;
-        let ended = post(store, &body(&[alert("A", "resolved", "08:00:00", "08:05:00")]), now()).await;
+        let ended = post(store, &webhook(&[alert("A", "resolved", "08:00:00", "08:05:00")]), now()).await;
         let soon = post(store, &firing, "2026-11-21T08:09:00Z".parse().unwrap()).await;
         assert!(soon.suspect.is_empty() && !episode(store, ended.ended[0]).await.suspect);
         let late = post(store, &firing, "2026-11-21T08:11:00Z".parse().unwrap()).await;
@@ -237,8 +237,8 @@ on_both_engines! {
     async fn five_thousand_alerts_commit_in_time(fixture: Fixture) {
         let store = &fixture.store;
         let all: Vec<Value> = (0..5_000).map(|n| alert(&format!("A{n}"), "firing", "08:00:00", "")).collect();
-        assert_eq!(post(store, &body(&all), now()).await.opened.len(), 5_000);
+        assert_eq!(post(store, &webhook(&all), now()).await.opened.len(), 5_000);
         let ends: Vec<Value> = (0..5_000).map(|n| alert(&format!("A{n}"), "resolved", "08:00:00", "08:01:00")).collect();
-        assert_eq!(post(store, &body(&ends), now()).await.ended.len(), 5_000);
+        assert_eq!(post(store, &webhook(&ends), now()).await.ended.len(), 5_000);
     }
 }
