@@ -8,6 +8,16 @@ pub const WEBHOOK_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const WEBHOOK_ALERTS_MAX: usize = 10_000;
 /// A webhook that cannot be committed in this time is answered 503, so that Alertmanager retries.
 pub const WEBHOOK_COMMIT_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// A webhook whose body has not come by then is answered 503.
+pub const WEBHOOK_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Alertmanager's API answers within this, or is asked again later.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Times that an Alertmanager is asked for the same alerts.
+pub const FETCH_TRIES: u32 = 4;
+/// Questions to Alertmanagers that may wait; more are dropped, for its next notification asks again.
+pub const FETCH_QUEUE_MAX: usize = 256;
+/// Labels by which a question narrows its answer; the URL has to stay short.
+pub const FETCH_FILTERS_MAX: usize = 20;
 /// An alert with more labels is quarantined.
 pub const ALERT_LABELS_MAX: usize = 512;
 /// A label name or value longer than this, bytes, quarantines its alert: a cut value could match something else.

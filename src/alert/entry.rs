@@ -15,7 +15,19 @@ use super::{Alert, AlertStatus, Labels};
 /// An element of a webhook's `alerts`.
 pub(super) fn webhook(position: usize, raw: Value) -> Entry {
     match alert(&raw, webhook_status) {
-        Ok(alert) => Entry::Alert { alert: Box::new(alert), raw },
+        Ok(alert) => Entry::Alert { alert: Box::new(alert), seen_at: None, raw },
+        Err(reason) => quarantined(position, reason, raw),
+    }
+}
+
+/// An element of the answer of Alertmanager's API, which lists nothing but what fires.
+pub(super) fn api(position: usize, raw: Value) -> Entry {
+    let seen = |raw: &Value| match raw {
+        Value::Object(fields) => time(fields, "updatedAt"),
+        _ => Ok(None),
+    };
+    match alert(&raw, |_| Ok(AlertStatus::Firing)).and_then(|alert| Ok((alert, seen(&raw)?))) {
+        Ok((alert, seen_at)) => Entry::Alert { alert: Box::new(alert), seen_at, raw },
         Err(reason) => quarantined(position, reason, raw),
     }
 }

@@ -92,6 +92,12 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
     scalars!(Self::none);
 }
 
+impl<'de> Deserialize<'de> for Alerts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AlertsVisitor)
+    }
+}
+
 struct AlertsVisitor;
 
 impl<'de> DeserializeSeed<'de> for AlertsVisitor {

@@ -51,6 +51,8 @@ pub struct Sighting {
     pub starts_at: Timestamp,
     /// Of a resolved alert; `None` when its sender did not say.
     pub ends_at: Option<Timestamp>,
+    /// When the Alertmanager was last told that it fires; only its API says.
+    pub seen_at: Option<Timestamp>,
 }
 
 /// What a sighting means. Every variant carries the episode as it is to be stored.
@@ -62,6 +64,8 @@ pub enum Outcome {
     Same(Episode),
     /// A firing of an episode that has ended: late or repeated. Nothing runs again.
     Late(Episode),
+    /// The Alertmanager's API lists an episode as active after its end: that end was false, the episode goes on.
+    Reopened(Episode),
     /// The first firing of an incident whose predecessor was still open: to be matched.
     Superseding { old: Episode, new: Episode },
     /// The open episode has ended.
@@ -82,6 +86,7 @@ impl Outcome {
             Self::New(episode)
             | Self::Same(episode)
             | Self::Late(episode)
+            | Self::Reopened(episode)
             | Self::Superseding { new: episode, .. }
             | Self::Resolved(episode)
             | Self::AlreadyEnded(episode)
@@ -99,31 +104,38 @@ impl Outcome {
 /// What `sighting`, received at `received_at`, says about the fingerprint whose latest episode is `latest`.
 pub fn observe(latest: Option<&Episode>, sighting: Sighting, received_at: Timestamp) -> Outcome {
     match sighting.status {
-        AlertStatus::Firing => firing(latest, sighting.starts_at, received_at),
+        AlertStatus::Firing => firing(latest, sighting, received_at),
         AlertStatus::Resolved => resolved(latest, sighting),
     }
 }
 
-fn firing(latest: Option<&Episode>, starts_at: Timestamp, received_at: Timestamp) -> Outcome {
-    let Some(latest) = latest else { return Outcome::New(Episode::firing(1, starts_at)) };
+fn firing(latest: Option<&Episode>, sighting: Sighting, received_at: Timestamp) -> Outcome {
+    let Sighting { starts_at, seen_at, .. } = sighting;
+    let Some(latest) = latest else { return Outcome::New(Episode::firing(1, sighting)) };
+    let next = || Episode::firing(latest.number.saturating_add(1), sighting);
     let Some(ended_at) = latest.ended_at else {
         if starts_at <= latest.last_seen_firing.max(latest.latest_starts_at) {
-            return Outcome::Same(latest.with_start(starts_at));
+            return Outcome::Same(latest.with_start(starts_at).with_last_seen(seen_at));
         }
         let old = Episode { state: EpisodeState::Superseded, ended_at: Some(starts_at), ..latest.clone() };
-        return Outcome::Superseding { old, new: Episode::firing(latest.number.saturating_add(1), starts_at) };
+        return Outcome::Superseding { old, new: next() };
     };
-    if starts_at <= ended_at {
-        let suspect = latest.suspect || received_at > ended_at.plus(SUSPECT_AFTER);
-        return Outcome::Late(Episode { suspect, ..latest.with_start(starts_at) });
+    if starts_at > ended_at {
+        return Outcome::New(next());
     }
-    Outcome::New(Episode::firing(latest.number.saturating_add(1), starts_at))
+    if seen_at.is_some_and(|seen| seen > ended_at) {
+        let open = Episode { state: EpisodeState::Open, ended_at: None, suspect: false, ..latest.clone() };
+        return Outcome::Reopened(open.with_start(starts_at).with_last_seen(seen_at));
+    }
+    let suspect = latest.suspect || received_at > ended_at.plus(SUSPECT_AFTER);
+    Outcome::Late(Episode { suspect, ..latest.with_start(starts_at) })
 }
 
-fn resolved(latest: Option<&Episode>, Sighting { starts_at, ends_at, .. }: Sighting) -> Outcome {
+fn resolved(latest: Option<&Episode>, sighting: Sighting) -> Outcome {
+    let Sighting { starts_at, ends_at, .. } = sighting;
     // A body that ends an alert before its start contradicts itself; its start at least has been reached.
     let ends_at = ends_at.map(|end| end.max(starts_at));
-    let Some(latest) = latest else { return Outcome::UnknownResolved(Episode::closed(1, starts_at, ends_at)) };
+    let Some(latest) = latest else { return Outcome::UnknownResolved(Episode::closed(1, sighting, ends_at)) };
     let Some(ended_at) = latest.ended_at else {
         // The latest start, not the earliest: a repeated firing of the incident before this one has moved the earliest
         // back, and the end of that incident must not close this one.
@@ -139,12 +151,12 @@ fn resolved(latest: Option<&Episode>, Sighting { starts_at, ends_at, .. }: Sight
         let ended_at = Some(ended_at.max(ends_at.unwrap_or(ended_at)));
         return Outcome::AlreadyEnded(Episode { ended_at, ..latest.with_start(starts_at) });
     }
-    Outcome::UnknownResolved(Episode::closed(latest.number.saturating_add(1), starts_at, ends_at))
+    Outcome::UnknownResolved(Episode::closed(latest.number.saturating_add(1), sighting, ends_at))
 }
 
 impl Episode {
-    fn firing(number: i32, starts_at: Timestamp) -> Self {
-        Self {
+    fn firing(number: i32, Sighting { starts_at, seen_at, .. }: Sighting) -> Self {
+        let episode = Self {
             number,
             state: EpisodeState::Open,
             earliest_starts_at: starts_at,
@@ -152,12 +164,13 @@ impl Episode {
             last_seen_firing: starts_at,
             ended_at: None,
             suspect: false,
-        }
+        };
+        episode.with_last_seen(seen_at)
     }
 
-    fn closed(number: i32, starts_at: Timestamp, ends_at: Option<Timestamp>) -> Self {
-        let ended_at = Some(ends_at.unwrap_or(starts_at));
-        Self { state: EpisodeState::Resolved, ended_at, ..Self::firing(number, starts_at) }
+    fn closed(number: i32, sighting: Sighting, ends_at: Option<Timestamp>) -> Self {
+        let ended_at = Some(ends_at.unwrap_or(sighting.starts_at));
+        Self { state: EpisodeState::Resolved, ended_at, ..Self::firing(number, sighting) }
     }
 
     fn with_start(&self, starts_at: Timestamp) -> Self {
@@ -169,16 +182,9 @@ impl Episode {
         }
     }
 
-    /// The episode after the Alertmanager API listed its alert as active, last updated at `updated_at`: a false
-    /// resolution is taken back.
-    pub fn seen_active(&self, updated_at: Timestamp) -> Self {
-        Self {
-            state: EpisodeState::Open,
-            ended_at: None,
-            suspect: false,
-            last_seen_firing: self.last_seen_firing.max(updated_at),
-            ..self.clone()
-        }
+    fn with_last_seen(self, seen_at: Option<Timestamp>) -> Self {
+        let last_seen_firing = seen_at.map_or(self.last_seen_firing, |seen| self.last_seen_firing.max(seen));
+        Self { last_seen_firing, ..self }
     }
 }
 

@@ -12,11 +12,11 @@ fn at(secs: i64) -> Timestamp {
 }
 
 fn firing(start: i64) -> Sighting {
-    Sighting { status: AlertStatus::Firing, starts_at: at(start), ends_at: None }
+    Sighting { status: AlertStatus::Firing, starts_at: at(start), ends_at: None, seen_at: None }
 }
 
 fn resolved(start: i64, end: i64) -> Sighting {
-    Sighting { status: AlertStatus::Resolved, starts_at: at(start), ends_at: Some(at(end)) }
+    Sighting { status: AlertStatus::Resolved, starts_at: at(start), ends_at: Some(at(end)), seen_at: None }
 }
 
 /// Applies sightings that arrive at once, one after the other.
@@ -38,6 +38,7 @@ fn words(sightings: &[Sighting]) -> Vec<&'static str> {
             Outcome::New(_) => "new",
             Outcome::Same(_) => "same",
             Outcome::Late(_) => "late",
+            Outcome::Reopened(_) => "reopened",
             Outcome::Superseding { .. } => "superseding",
             Outcome::Resolved(_) => "resolved",
             Outcome::AlreadyEnded(_) => "already",
@@ -114,7 +115,9 @@ fn a_suspicion_stays_and_the_api_takes_a_false_end_back() {
     apply(&mut latest, &[firing(10), resolved(10, 20)]);
     let late = observe(latest.as_ref(), firing(10), at(20).plus(Duration::from_secs(301))).episode().clone();
     assert!(observe(Some(&late), firing(10), at(21)).episode().suspect);
-    let open = late.seen_active(at(400));
+    let listed = |start, seen| Sighting { seen_at: Some(at(seen)), ..firing(start) };
+    assert!(matches!(observe(Some(&late), listed(10, 20), at(500)), Outcome::Late(_)), "told before the end");
+    let Outcome::Reopened(open) = observe(Some(&late), listed(10, 400), at(500)) else { panic!("{late:?}") };
     assert_eq!((open.state, open.ended_at, open.suspect), (EpisodeState::Open, None, false));
     // A start that the API has seen burning is the same incident.
     assert!(matches!(observe(Some(&open), firing(390), at(500)), Outcome::Same(_)));
@@ -123,8 +126,8 @@ fn a_suspicion_stays_and_the_api_takes_a_false_end_back() {
 
 #[test]
 fn a_resolution_without_an_end_ends_the_episode_all_the_same() {
-    let sighting = Sighting { status: AlertStatus::Resolved, starts_at: at(10), ends_at: None };
-    let outcome = observe(Some(&Episode::firing(1, at(10))), sighting, at(0));
+    let sighting = Sighting { status: AlertStatus::Resolved, starts_at: at(10), ends_at: None, seen_at: None };
+    let outcome = observe(Some(&Episode::firing(1, firing(10))), sighting, at(0));
     assert!(matches!(&outcome, Outcome::Resolved(episode) if episode.ended_at == Some(at(10))), "{outcome:?}");
 }
 

@@ -12,6 +12,7 @@ use crate::words::words;
 
 use super::envelope::{Alerts, Envelope};
 use super::{Alert, Labels, entry};
+use crate::clock::Timestamp;
 
 words! {
     /// Which format a delivery came in.
@@ -50,6 +51,8 @@ pub enum Entry {
     /// Understood.
     Alert {
         alert: Box<Alert>,
+        /// When the Alertmanager was last told of it; only its API says.
+        seen_at: Option<Timestamp>,
         /// The element as sent, unknown fields included.
         raw: Value,
     },
@@ -109,6 +112,30 @@ pub fn parse(body: &[u8]) -> Result<Delivery, WireError> {
         external_url: text_field(&fields, "externalURL")?,
         truncated_alerts: truncated(fields.get("truncatedAlerts"))?,
         entries: alerts.into_iter().enumerate().map(|(position, value)| entry::webhook(position, value)).collect(),
+    })
+}
+
+/// Parses the answer of `GET /api/v2/alerts`: alerts that had not ended when it was given.
+pub fn parse_api(body: &[u8]) -> Result<Delivery, WireError> {
+    let text = String::from_utf8_lossy(body);
+    let alerts: Alerts = serde_json::from_str(&text).map_err(|error| WireError::NotJson(error.to_string()))?;
+    let alerts = match alerts {
+        Alerts::List(alerts) => alerts,
+        Alerts::TooMany(count) => return Err(WireError::TooManyAlerts { count }),
+        Alerts::Other(kind) => return Err(wrong("alerts", format!("is {kind}, not a list"))),
+        Alerts::Missing => return Err(wrong("alerts", "is missing".to_owned())),
+    };
+    Ok(Delivery {
+        format: Format::AlertmanagerApi,
+        receiver: String::new(),
+        status: "firing".to_owned(),
+        group_key: String::new(),
+        group_labels: Labels::new(),
+        common_labels: Labels::new(),
+        common_annotations: Labels::new(),
+        external_url: String::new(),
+        truncated_alerts: 0,
+        entries: alerts.into_iter().enumerate().map(|(position, value)| entry::api(position, value)).collect(),
     })
 }
 

@@ -238,3 +238,23 @@ fn bytes_that_are_not_text_become_replacement_characters() {
     let marked = [b"\xef\xbb\xbf", body(json!([])).to_string().as_bytes()].concat();
     assert!(parse(&marked).is_ok(), "a byte order mark is skipped");
 }
+
+#[test]
+fn the_api_lists_what_fires_and_when_it_was_last_told() {
+    let listed = json!([
+        {
+            "labels": {"alertname": "A"}, "annotations": {}, "fingerprint": "0123456789abcdef", "generatorURL": "",
+            "receivers": [{"name": "ops"}], "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2026-01-01T00:09:00Z",
+            "updatedAt": "2026-01-01T00:05:00Z", "status": {"state": "suppressed", "inhibitedBy": [], "silencedBy": ["x"]},
+        },
+        {"labels": {}},
+    ]);
+    let delivery = parse_api(listed.to_string().as_bytes()).unwrap();
+    let [Entry::Alert { alert, seen_at, .. }, Entry::Quarantined { .. }] = delivery.entries.as_slice() else {
+        panic!("{delivery:?}")
+    };
+    assert_eq!((alert.status, alert.ends_at), (AlertStatus::Firing, None));
+    assert_eq!(*seen_at, Some("2026-01-01T00:05:00Z".parse().unwrap()));
+    assert!(matches!(parse_api(b"{}"), Err(WireError::WrongShape { field: "alerts", .. })));
+    assert!(matches!(parse_api(b"<html>"), Err(WireError::NotJson(_))));
+}

@@ -6,6 +6,8 @@
 
 pub mod receive;
 
+pub mod fetch;
+
 pub mod acts;
 pub mod execute;
 pub mod gating;
@@ -42,6 +44,8 @@ pub struct Engine {
     pub transport: Arc<dyn Transport>,
     pub metrics: Arc<Metrics>,
     pub wake: Wake,
+    /// Alerts to be asked for at their Alertmanager.
+    pub fetch: fetch::Queue,
     pub in_flight: InFlight,
     pub secrets: Secrets,
     /// Set once, when the process is asked to stop: no new claims from then on.
@@ -68,6 +72,7 @@ impl Engine {
             transport,
             metrics,
             wake: Wake::default(),
+            fetch: fetch::Queue::default(),
             in_flight: InFlight::default(),
             secrets: Secrets::default(),
             stopping: CancellationToken::new(),

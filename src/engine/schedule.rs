@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::{Engine, acts};
+use super::{Engine, acts, fetch};
 use crate::limits;
 use crate::store::StoreError;
 
@@ -23,6 +23,8 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
         let _ = (&e, &r);
         repeat(&e, "expiry", &e.wake.gating, || async { acts::expire(&e).await.map(|_| ()) }).await;
     });
+    let e = Arc::clone(engine);
+    tasks.spawn(async move { repeat(&e, "fetch", e.fetch.woken(), || fetch::run(&e)).await });
     tasks
 }
 

@@ -12,6 +12,7 @@ mod own;
 pub mod page;
 pub mod routes;
 mod schema;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

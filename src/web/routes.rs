@@ -3,13 +3,13 @@
 //! Denied by default: a route that [`access`] does not name answers nobody, and a test compares the two lists.
 
 use actix_web::http::Method;
-use actix_web::web::ServiceConfig;
+use actix_web::web::{self, ServiceConfig};
 
 use super::api::{
     acts, alerts, approvals, audit, blackouts, breakers, decisions, executions, pauses, record, runbooks, servers,
     settings,
 };
-use super::{openapi, own};
+use super::{openapi, own, webhook};
 use crate::config::Role;
 
 /// Who may use a route.
@@ -170,5 +170,10 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(pauses::resume)
         .service(audit::list)
         .service(settings::show)
-        .service(settings::set);
+        .service(settings::set)
+        .service(
+            web::resource("/api/v1/webhooks/{source}")
+                .route(web::post().to(webhook::deliver))
+                .route(web::put().to(webhook::deliver)),
+        );
 }

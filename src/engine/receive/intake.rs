@@ -89,7 +89,9 @@ impl<'db> Intake<'db> {
     pub(super) fn store(mut self, incoming: Incoming) -> Result<Receipt, StoreError> {
         for (position, entry) in std::mem::take(&mut self.delivery.entries).into_iter().enumerate() {
             match entry {
-                Entry::Alert { alert, raw } => self.alert(&incoming.source, position, *alert, raw),
+                Entry::Alert { alert, seen_at, raw } => {
+                    self.alert(&incoming.source, position, (*alert, seen_at), raw);
+                }
                 Entry::Quarantined { reason, raw, fingerprint, .. } => {
                     self.quarantine(position, reason, raw, fingerprint);
                 }
@@ -149,10 +151,10 @@ impl<'db> Intake<'db> {
         self.quarantined.push(row);
     }
 
-    fn alert(&mut self, source: &str, position: usize, alert: Alert, raw: Value) {
+    fn alert(&mut self, source: &str, position: usize, (alert, seen_at): (Alert, Option<Timestamp>), raw: Value) {
         let identity_hash = identity_hash(&alert);
         let latest = self.latest.get(&alert.fingerprint);
-        let sighting = Sighting { status: alert.status, starts_at: alert.starts_at, ends_at: alert.ends_at };
+        let sighting = Sighting { status: alert.status, starts_at: alert.starts_at, ends_at: alert.ends_at, seen_at };
         let outcome = observe(latest.map(EpisodeRow::episode).as_ref(), sighting, self.now);
         if let Some((id, episode)) = self.known.get(&identity_hash).copied() {
             self.repeated(&alert, episode, &outcome);
@@ -195,17 +197,20 @@ impl<'db> Intake<'db> {
         });
     }
 
-    /// A repetition changes nothing, except that one long after the end makes that end suspect.
+    /// A repetition of what its episode has told already changes nothing, with two exceptions: long after the episode's
+    /// end it makes that end suspect, and from the API it proves that the alert still fires.
     fn repeated(&mut self, alert: &Alert, told_in: EpisodeId, outcome: &Outcome) {
-        let Outcome::Late(episode) = outcome else { return };
-        let Some(row) = self.latest.get_mut(&alert.fingerprint) else { return };
-        if episode.suspect && !row.suspect && row.id == told_in {
-            row.suspect = true;
-            row.updated_at = self.now;
-            let row = row.clone();
-            self.write_back(row);
+        let (Outcome::Same(episode) | Outcome::Late(episode) | Outcome::Reopened(episode)) = outcome else { return };
+        let Some(row) = self.latest.get_mut(&alert.fingerprint).filter(|row| row.id == told_in) else { return };
+        if row.episode() == *episode {
+            return;
+        }
+        if episode.suspect && !row.suspect {
             self.receipt.suspect.push(alert.clone());
         }
+        row.set_episode(episode, self.now);
+        let row = row.clone();
+        self.write_back(row);
     }
 
     /// Takes over what the alert means; answers to which episode it belongs.
@@ -283,6 +288,7 @@ fn relation(outcome: &Outcome) -> EpisodeRelation {
         Outcome::New(_) | Outcome::Superseding { .. } => EpisodeRelation::New,
         Outcome::Same(_) | Outcome::AlreadyEnded(_) => EpisodeRelation::Same,
         Outcome::Late(_) => EpisodeRelation::Late,
+        Outcome::Reopened(_) => EpisodeRelation::Reopened,
         Outcome::Resolved(_) | Outcome::UnknownResolved(_) => EpisodeRelation::Resolved,
         Outcome::BeforeStart(_) => EpisodeRelation::Stale,
     }

@@ -11,10 +11,14 @@ use thiserror::Error;
 use crate::alert::wire::{self, Delivery, WireError};
 use crate::alert::{Alert, Labels};
 use crate::clock::Timestamp;
+use crate::config::Source;
 use crate::id::{AlertId, DeliveryId, EpisodeId};
 use crate::limits::WEBHOOK_COMMIT_TIMEOUT;
 use crate::store::Store;
 use crate::words::words;
+
+use super::Engine;
+use super::fetch::{Reason, Wanted};
 
 use intake::Intake;
 
@@ -119,4 +123,33 @@ pub async fn keep(
         tracing::warn!(source, delivery = %receipt.delivery, alert = %result.alert, reason, "an alert is quarantined");
     }
     Ok(receipt)
+}
+
+impl Engine {
+    /// Tells the other stages what a delivery of `source` has brought them.
+    pub fn received(&self, source: &Source, receipt: &Receipt) {
+        if !receipt.opened.is_empty() {
+            self.wake.matching.notify_one();
+        }
+        if !receipt.ended.is_empty() {
+            self.wake.gating.notify_one();
+        }
+        if source.alertmanager_url.is_none() {
+            return;
+        }
+        if receipt.truncated_alerts > 0 {
+            self.fetch.want(Wanted {
+                source: source.name.clone(),
+                labels: receipt.group_labels.clone(),
+                reason: Reason::Truncated { receiver: receipt.receiver.clone() },
+            });
+        }
+        for alert in &receipt.suspect {
+            self.fetch.want(Wanted {
+                source: source.name.clone(),
+                labels: alert.labels.clone(),
+                reason: Reason::Suspect { fingerprint: alert.fingerprint.clone() },
+            });
+        }
+    }
 }

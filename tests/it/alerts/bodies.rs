@@ -44,7 +44,8 @@ impl Incidents {
         let mut outcomes = Vec::new();
         for entry in &delivery.entries {
             let Entry::Alert { alert, .. } = entry else { continue };
-            let sighting = Sighting { status: alert.status, starts_at: alert.starts_at, ends_at: alert.ends_at };
+            let sighting =
+                Sighting { status: alert.status, starts_at: alert.starts_at, ends_at: alert.ends_at, seen_at: None };
             let outcome = observe(self.latest.get(&alert.fingerprint), sighting, received_at);
             self.latest.insert(alert.fingerprint.clone(), outcome.episode().clone());
             outcomes.push(outcome);
