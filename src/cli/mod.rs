@@ -57,6 +57,7 @@ enum Command {
     Breakers(breakers::Breakers),
     Pause(pause::Pause),
     Resume(pause::Resume),
+    Demo(demo::Demo),
     Completions(completions::Completions),
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -77,6 +78,7 @@ impl Command {
             Self::Breakers(command) => command.run().await,
             Self::Pause(command) => command.run().await,
             Self::Resume(command) => command.run().await,
+            Self::Demo(command) => command.run().await,
             Self::Completions(command) => command.run(),
             Self::Healthcheck(command) => command.run().await,
         }

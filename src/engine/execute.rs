@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
-use crate::engine::Engine;
+use crate::engine::{Engine, Policy};
 use crate::engine::record::{self, Evidence, Loaded};
 use crate::execution::{Effect, Event, Outcome, Place, Status, next};
 use crate::id::ExecutionId;
@@ -48,6 +48,11 @@ pub async fn run(engine: &Engine, id: ExecutionId, cancel: CancellationToken) ->
         engine.metrics.execution_left();
     }
     driven
+}
+
+/// What follows when the host of an approved execution is not reached: another try later, or the end.
+pub(super) fn reach_later(policy: &Policy, loaded: &Loaded, message: &str, now: Timestamp) -> Vec<(Event, Evidence)> {
+    reach::later(loaded, &reach::policy(policy, loaded), message, now)
 }
 
 /// An execution while this engine runs it.

@@ -8,9 +8,15 @@ pub mod receive;
 
 pub mod fetch;
 
-pub mod acts;
-pub mod execute;
+pub mod matching;
+
 pub mod gating;
+
+pub mod dispatch;
+
+pub mod execute;
+
+pub mod acts;
 pub mod people;
 pub mod policy;
 pub mod record;
@@ -20,6 +26,7 @@ pub mod schedule;
 mod secrets;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::json;
@@ -195,6 +202,14 @@ impl InFlight {
     /// Whether this process has it in hand.
     pub fn contains(&self, id: ExecutionId) -> bool {
         self.lock().contains_key(&id)
+    }
+
+    /// Registers an execution, unless this process has it already.
+    pub fn enter_new(&self, id: ExecutionId) -> Option<CancellationToken> {
+        match self.lock().entry(id) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(vacant) => Some(vacant.insert(CancellationToken::new()).clone()),
+        }
     }
 
     /// Forgets an execution that ended.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::{Engine, acts, fetch};
+use super::{Engine, dispatch, fetch, gating, matching};
 use crate::limits;
 use crate::store::StoreError;
 
@@ -18,10 +18,21 @@ use crate::store::StoreError;
 /// spawned on `runs`.
 pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
+    let e = Arc::clone(engine);
+    tasks.spawn(async move {
+        repeat(&e, "matching", &e.wake.matching, || async { matching::decide_waiting(&e).await.map(drop) }).await;
+    });
+    let e = Arc::clone(engine);
+    tasks.spawn(async move {
+        repeat(&e, "gating", &e.wake.gating, || async {
+            gating::expire_approvals(&e).await?;
+            gating::recheck_due(&e).await.map(drop)
+        })
+        .await;
+    });
     let (e, r) = (Arc::clone(engine), runs.clone());
     tasks.spawn(async move {
-        let _ = (&e, &r);
-        repeat(&e, "expiry", &e.wake.gating, || async { acts::expire(&e).await.map(|_| ()) }).await;
+        repeat(&e, "dispatch", &e.wake.dispatch, || async { dispatch::start_due(&e, &r).await.map(drop) }).await;
     });
     let e = Arc::clone(engine);
     tasks.spawn(async move { repeat(&e, "fetch", e.fetch.woken(), || fetch::run(&e)).await });

@@ -70,7 +70,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
 }
 
 /// 256 bits in hex, from the random part (74 bits) of several ids.
-fn token() -> String {
+pub(super) fn token() -> String {
     let seed: String = (0..4).map(|_| crate::id::AuditEventId::new().to_string()).collect();
     sha256_hex(seed.as_bytes())
 }

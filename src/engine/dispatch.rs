@@ -1,0 +1,88 @@
+//! Which approved executions start now: those whose moment has come, as many as may run at once.
+//!
+//! A host is reached before its execution is claimed, so that one that is away costs a try and not a failure. The claim
+//! asks all gates again; only what it lets run is run. Reaching and running are tasks of their own: a slow host never
+//! keeps the others waiting.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::record::{self, Author, Evidence};
+use super::{Engine, execute, gating};
+use crate::execution::{Event, Status};
+use crate::id::ExecutionId;
+use crate::store::{Db, StoreError, executions};
+use crate::transport::Refusal;
+
+/// Executions read at once.
+const BATCH: i64 = 200;
+
+/// Starts what is due, as far as there is room; answers how many it took up.
+pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize, StoreError> {
+    let now = engine.clock.now();
+    let due = engine.store.read(move |db| executions::due(db, now, BATCH)).await?;
+    let limit = engine.policy().config.limits.executions.unwrap_or(usize::MAX);
+    let mut taken = 0;
+    for row in due {
+        if engine.stopping.is_cancelled() || engine.in_flight.len() >= limit {
+            break;
+        }
+        // In flight from here on, so that the next look does not take it a second time.
+        let Some(cancel) = engine.in_flight.enter_new(row.id) else { continue };
+        taken += 1;
+        let engine = Arc::clone(engine);
+        runs.spawn(async move {
+            if let Err(error) = start(&engine, row.id, &row.server, cancel).await {
+                tracing::error!(execution = %row.id, %error, "an execution could not be started; it is tried again");
+            }
+            engine.in_flight.leave(row.id);
+            // A slot, and perhaps a target, became free.
+            engine.wake.all();
+        });
+    }
+    Ok(taken)
+}
+
+async fn start(engine: &Engine, id: ExecutionId, server: &str, cancel: CancellationToken) -> Result<(), StoreError> {
+    let reached = match engine.policy().servers.get(server).cloned() {
+        // The claim's target gate says why a server that is gone is no target.
+        None => Ok(()),
+        Some(server) => engine.transport.reach(&server).await,
+    };
+    match reached {
+        Ok(()) => {}
+        Err(refusal) => return not_reached(engine, id, refusal).await,
+    }
+    match gating::claim(engine, id).await? {
+        gating::Claimed::Running => execute::run(engine, id, cancel).await,
+        gating::Claimed::Held
+        | gating::Claimed::BackToPending
+        | gating::Claimed::Cancelled
+        | gating::Claimed::NotApproved => Ok(()),
+    }
+}
+
+/// Nothing was run: another try later, or, for a reason that time does not mend, the end.
+async fn not_reached(engine: &Engine, id: ExecutionId, refusal: Refusal) -> Result<(), StoreError> {
+    let (author, policy) = (Author::engine(engine), engine.policy());
+    let ended = engine.store.write(move |db: &mut Db| {
+        let loaded = record::load(db, id)?;
+        if loaded.row.status != Status::Approved {
+            return Ok(None);
+        }
+        let events = if refusal.kind.is_retryable() {
+            execute::reach_later(&policy, &loaded, &refusal.message, author.now)
+        } else {
+            vec![(Event::GaveUp { message: refusal.message.clone() }, Evidence::None)]
+        };
+        let loaded = record::record(db, loaded, &events, &author)?;
+        let loaded = loaded.map_err(|illegal| StoreError::Defect(illegal.to_string()))?;
+        Ok(loaded.row.status.is_final().then_some(loaded.row))
+    });
+    if let Some(row) = ended.await? {
+        engine.metrics.execution_closed(&row.runbook, row.status, row.mode.as_str());
+    }
+    Ok(())
+}
