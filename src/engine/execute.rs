@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
-use crate::engine::{Engine, Policy};
 use crate::engine::record::{self, Evidence, Loaded};
+use crate::engine::{Engine, Policy};
 use crate::execution::{Effect, Event, Outcome, Place, Status, next};
 use crate::id::ExecutionId;
 use crate::limits;

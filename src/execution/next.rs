@@ -73,6 +73,12 @@ fn next_step(state: &State, plan: &Plan, now: Timestamp) -> Effect {
     if let Some((index, step)) = find(state, plan, |step, _| step.status == StepStatus::Interrupted) {
         return Effect::Record(Event::Interrupted { reason: interrupted(index, plan, step) });
     }
+    let left = Duration::from_secs(plan.timeout_secs).saturating_sub(state.elapsed(now));
+    let is_asked_to_end = state.cancelled_by.is_some() || state.is_timed_out;
+    let was_cut = state.started.last().and_then(|last| state.steps.get(*last));
+    if left.is_zero() && !is_asked_to_end && was_cut.is_some_and(|step| step.status == StepStatus::Timeout) {
+        return Effect::Record(Event::TimedOut);
+    }
     if let Some((cause, _, _)) = ending(state, plan) {
         return go_back(state, plan, cause);
     }
@@ -82,10 +88,8 @@ fn next_step(state: &State, plan: &Plan, now: Timestamp) -> Effect {
     if let Some(message) = &state.unreached {
         return Effect::ReachAgain(message.clone());
     }
-    let left = Duration::from_secs(plan.timeout_secs).saturating_sub(state.elapsed(now));
     let open = state.steps.iter().enumerate().find(|(_, step)| !step.is_over());
-    let was_cut = state.steps.iter().any(|step| step.status == StepStatus::Timeout);
-    if left.is_zero() && (open.is_some() || was_cut) {
+    if left.is_zero() && open.is_some() {
         return Effect::Record(Event::TimedOut);
     }
     let Some((index, step)) = open else {
@@ -171,7 +175,10 @@ fn ending(state: &State, plan: &Plan) -> Option<(Cause, Status, String)> {
         return Some((Cause::Cancel, Status::Cancelled, format!("cancelled by {by}")));
     }
     if state.is_timed_out {
-        let error = format!("did not end within its {} s", plan.timeout_secs);
+        let mut error = format!("did not end within its {} s", plan.timeout_secs);
+        if let Some((index, step)) = find(state, plan, |step, _| step.status == StepStatus::Timeout) {
+            error = format!("{error}: {} {}", name(index, plan), how(step));
+        }
         return Some((Cause::Timeout, Status::Timeout, error));
     }
     let is_fatal = |step: &StepState, planned: Option<&PlannedStep>| match step.status {

@@ -12,7 +12,8 @@ use super::telling::Telling;
 
 /// An alert on one of the demo's hosts, as Alertmanager would send it.
 fn alert(name: &str, instance: &str, extra: &[(&str, &str)], starts_at: &str) -> Value {
-    let mut labels = json!({"alertname": name, "severity": "critical", "instance": format!("{instance}:9100"), "job": "node"});
+    let mut labels =
+        json!({"alertname": name, "severity": "critical", "instance": format!("{instance}:9100"), "job": "node"});
     for (key, value) in extra {
         labels[*key] = json!(value);
     }
@@ -50,7 +51,8 @@ pub async fn fixed(stage: &Stage, tell: &mut Telling, now: impl Fn() -> String) 
 /// Chapter 2: a run fails in its second step and is undone in reverse.
 pub async fn rolled_back(stage: &Stage, tell: &mut Telling, now: impl Fn() -> String) -> anyhow::Result<()> {
     tell.chapter(2, "A remediation fails, and is rolled back").await;
-    tell.line("A queue on web2 is stuck. The runbook stops the intake, then fails half-way through the second step.").await;
+    tell.line("A queue on web2 is stuck. The runbook stops the intake, then fails half-way through the second step.")
+        .await;
     let (_, episode) = stage.post(&alert("QueueStuck", "web2", &[], &now())).await?;
     let execution = ended(stage, &decision(stage, &episode).await?).await?;
     show_steps(tell, &execution).await;
@@ -61,7 +63,8 @@ pub async fn rolled_back(stage: &Stage, tell: &mut Telling, now: impl Fn() -> St
     )
     .await;
     let host = stage.host_dir("web2");
-    let restored = host.join("queue/jobs").exists() && fs::read_to_string(host.join("services/intake"))?.trim() == "running";
+    let restored =
+        host.join("queue/jobs").exists() && fs::read_to_string(host.join("services/intake"))?.trim() == "running";
     tell.prove("web2 is as it was: the jobs are back, the intake runs", restored).await;
     Ok(())
 }
@@ -75,8 +78,11 @@ pub async fn held(stage: &Stage, tell: &mut Telling, now: impl Fn() -> String) -
     tell.line(format!("douse explain {alert_id}")).await;
     let explained = stage.api(Method::POST, "decisions/explain", Some(json!({ "alert_id": alert_id }))).await?;
     tell.quote(explained["text"].as_str().context("the explanation has no text")?).await;
-    tell.prove("held by its cooldown, with every gate's verdict on record", proof::held_by_cooldown(stage, &decision).await?)
-        .await;
+    tell.prove(
+        "held by its cooldown, with every gate's verdict on record",
+        proof::held_by_cooldown(stage, &decision).await?,
+    )
+    .await;
     Ok(())
 }
 
@@ -93,8 +99,11 @@ pub async fn refused(stage: &Stage, tell: &mut Telling, now: impl Fn() -> String
         }
     }
     let untouched = !stage.host_dir("web2").join("owned").exists();
-    tell.prove("refused as unsafe_value; nothing ran", untouched && proof::refused(stage, &decision, "unsafe_value").await?)
-        .await;
+    tell.prove(
+        "refused as unsafe_value; nothing ran",
+        untouched && proof::refused(stage, &decision, "unsafe_value").await?,
+    )
+    .await;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! An engine on a real database with a scripted transport, and executions put in front of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use douse::alert::{Alert, AlertStatus};
@@ -25,6 +25,7 @@ use douse::store::{Json, OnResolved, Store};
 use douse::telemetry::Metrics;
 use douse::transport::fake::FakeTransport;
 use serde_json::{Value, json};
+use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::store::harness::Fixture;
@@ -35,6 +36,7 @@ pub struct Bench {
     pub transport: Arc<FakeTransport>,
     pub tasks: TaskTracker,
     pub store: Store,
+    running: Mutex<Vec<AbortHandle>>,
     source: PolicySource,
     _files: tempfile::TempDir,
     _fixture: Fixture,
@@ -109,17 +111,40 @@ impl Bench {
         let store = fixture.store.clone();
         let engine = engine(&store, &source, Arc::clone(&transport), Clock::System).await;
         let tasks = TaskTracker::new();
-        Self { engine, transport, tasks, store, source, _files: files, _fixture: fixture }
+        Self { engine, transport, tasks, store, running: Mutex::default(), source, _files: files, _fixture: fixture }
     }
 
-    /// The engine dies in the middle of what it does, and a new one starts on the same database.
-    pub async fn die_and_restart(&mut self) {
+    /// The engine ends, and a new one starts on the same database, with a transport that knows these answers.
+    ///
+    /// What the old one still has to do must not matter: its tasks are aborted where they stand.
+    pub async fn die_and_restart_with(&mut self, answers: impl FnOnce(&FakeTransport)) {
         self.engine.stopping.cancel();
-        // Nothing that the dead one still does may reach the database: its tasks are dropped where they stand.
+        for task in self.running.lock().unwrap().drain(..) {
+            task.abort();
+        }
         self.tasks = TaskTracker::new();
         self.transport = Arc::new(FakeTransport::new());
+        answers(&self.transport);
         self.engine = engine(&self.store, &self.source, Arc::clone(&self.transport), Clock::System).await;
         recover::recover(&self.engine, &self.tasks).await.unwrap();
+    }
+
+    /// Frees a server, whoever holds it: for the next round of a test.
+    pub async fn free(&self, server: &'static str) {
+        let freed = self.store.write(move |db| match target_locks::holder(db, server)? {
+            Some(lock) => target_locks::free(db, lock.execution_id).map(drop),
+            None => Ok(()),
+        });
+        freed.await.unwrap();
+    }
+
+    /// Waits until this process has let go of `id`.
+    pub async fn idle(&self, id: ExecutionId) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.engine.in_flight.contains(id) {
+            assert!(Instant::now() < deadline, "it is not let go");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// An approved execution of `runbook` on `server` for an alert with these labels.
@@ -232,18 +257,27 @@ impl Bench {
 
     /// Claims `id` and lets it run.
     pub async fn start(&self, id: ExecutionId) {
+        assert!(self.try_start(id).await, "it could not be claimed");
+    }
+
+    /// The same, or `false` if it cannot be claimed.
+    pub async fn try_start(&self, id: ExecutionId) -> bool {
         let author = Author::engine(&self.engine);
         let claim = self.store.write(move |db| {
             let loaded = record::load(db, id)?;
-            record::claim(db, loaded, "bench", &author)
+            record::claim(db, loaded, "bench", &author).map(|claimed| claimed.is_ok())
         });
-        claim.await.unwrap().unwrap();
+        if !claim.await.unwrap() {
+            return false;
+        }
         let cancel = self.engine.in_flight.enter(id);
         let engine = Arc::clone(&self.engine);
-        self.tasks.spawn(async move {
+        let task = self.tasks.spawn(async move {
             execute::run(&engine, id, cancel).await.unwrap();
             engine.in_flight.leave(id);
         });
+        self.running.lock().unwrap().push(task.abort_handle());
+        true
     }
 
     /// Claims `id`, and waits until it is over or waits for a person.

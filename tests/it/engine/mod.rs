@@ -1,3 +1,8 @@
 //! The engine's stages on a real database, with a transport that is told what to answer.
 
 pub mod bench;
+
+mod acts;
+mod crash;
+mod runs;
+mod stops;
