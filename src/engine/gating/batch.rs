@@ -11,6 +11,9 @@ use crate::id::{BatchId, ExecutionId};
 use crate::store::batches::{self, BatchRow};
 use crate::store::{BatchMember, BatchState, Db, Json, Page, StoreError, executions};
 
+/// Batches that are looked at in one go.
+const PAGE: Page<BatchId> = Page { before: None, limit: crate::limits::PAGE_MAX };
+
 /// Adds an execution to the open batch of its runbook and group, or opens one.
 pub(super) fn join(
     db: &mut Db,
@@ -50,10 +53,14 @@ pub(super) fn join(
     Ok(batch.id)
 }
 
+/// Whether some batch may have to be closed or ended: few are open at a time, and mostly none is.
+pub(super) fn is_untidy(db: &mut Db) -> Result<bool, StoreError> {
+    Ok(!batches::list(db, &[BatchState::Open, BatchState::Closed], PAGE)?.rows.is_empty())
+}
+
 /// Closes the batches whose window is over, and ends those of which no member waits any more.
 pub(super) fn tidy(db: &mut Db, now: Timestamp) -> Result<(), StoreError> {
-    let page = Page { before: None, limit: crate::limits::PAGE_MAX };
-    for batch in batches::list(db, &[BatchState::Open, BatchState::Closed], page)?.rows {
+    for batch in batches::list(db, &[BatchState::Open, BatchState::Closed], PAGE)?.rows {
         let mut is_waiting = false;
         for member in &batch.members_json.0 {
             is_waiting |= executions::get(db, member.execution_id)?.status == Status::Pending;

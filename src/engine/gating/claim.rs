@@ -151,27 +151,3 @@ fn told(db: &mut Db, loaded: Loaded, event: Event, author: &Author) -> Result<Lo
 fn claimant() -> String {
     format!("pid-{}", std::process::id())
 }
-
-/// Ends the pending executions whose approval did not come in time. Answers how many.
-pub async fn expire_approvals(engine: &Engine) -> Result<usize, StoreError> {
-    let now = engine.clock.now();
-    let late = engine.store.read(move |db| executions::expired(db, now, 100)).await?;
-    let count = late.len();
-    for row in late {
-        let author = Author::engine(engine);
-        let expired = engine.store.write(move |db: &mut Db| {
-            let loaded = record::load(db, row.id)?;
-            let is_late = loaded.row.expires_at.is_some_and(|expires_at| expires_at <= author.now);
-            if loaded.row.status != Status::Pending || !is_late {
-                return Ok(None);
-            }
-            told(db, loaded, Event::Expired, &author).map(Some)
-        });
-        if let Some(loaded) = expired.await? {
-            let row = loaded.row;
-            engine.metrics.execution_closed(&row.runbook, row.status, row.mode.as_str());
-        }
-    }
-    engine.store.write(move |db| batch::tidy(db, now)).await?;
-    Ok(count)
-}

@@ -8,22 +8,12 @@ use crate::engine::Policy;
 use crate::execution::{Origin, Status, Verification};
 use crate::gate::Reason;
 use crate::gate::circuit_breaker::{Breaker, BreakerState, Observed};
-use crate::store::breakers::{self, BreakerRow};
+use crate::store::breakers;
 use crate::store::executions::{self, ExecutionRow};
 use crate::store::{Db, StoreError, audit, decisions, lock_breaker};
 
 use super::facts::breaker_spec;
 use super::rows;
-
-/// What a person does to a breaker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BreakerChange {
-    /// Stays open until a person closes it.
-    Open,
-    Close,
-    /// As new.
-    Reset,
-}
 
 /// Takes note of an execution's end, in the transaction that ends it: its breaker observes it.
 pub fn record_outcome(db: &mut Db, policy: &Policy, ended: &ExecutionRow, now: Timestamp) -> Result<(), StoreError> {
@@ -36,7 +26,7 @@ pub fn record_outcome(db: &mut Db, policy: &Policy, ended: &ExecutionRow, now: T
         if after != before {
             // Newer than this is only what ends later.
             let never_changed = started.min(now);
-            write(db, policy, runbook, (&before, &after), ("engine", None), (never_changed, now))?;
+            write(db, policy, runbook, (&before, &after), never_changed, now)?;
         }
     }
     Ok(())
@@ -75,38 +65,13 @@ fn observed(ended: &ExecutionRow) -> Option<Observed> {
     }
 }
 
-/// Opens, closes or resets a runbook's breaker for a person, and has everything that waits asked again.
-pub fn change_breaker(
-    db: &mut Db,
-    policy: &Policy,
-    runbook: &str,
-    change: BreakerChange,
-    by: &str,
-    reason: &str,
-    now: Timestamp,
-) -> Result<BreakerRow, StoreError> {
-    lock_breaker(db, runbook)?;
-    let before = breakers::get(db, runbook)?.as_ref().map(rows::breaker).unwrap_or_default();
-    let after = match change {
-        BreakerChange::Open => before.force_open(now),
-        BreakerChange::Close => before.close(now),
-        BreakerChange::Reset => Breaker::reset(now),
-    };
-    let row = write(db, policy, runbook, (&before, &after), (by, Some(reason)), (now, now))?;
-    if change != BreakerChange::Open {
-        decisions::release_held(db, now)?;
-        executions::release_held(db, now)?;
-    }
-    Ok(row)
-}
-
 /// A probe was let through: the breaker is half-open from now on in the table, too.
 pub(super) fn note_half_open(db: &mut Db, policy: &Policy, runbook: &str, now: Timestamp) -> Result<(), StoreError> {
     lock_breaker(db, runbook)?;
     let Some(before) = breakers::get(db, runbook)?.as_ref().map(rows::breaker) else { return Ok(()) };
     let after = before.at(&breaker_spec(policy, runbook), now);
     if after.state != before.state {
-        write(db, policy, runbook, (&before, &after), ("engine", None), (now, now))?;
+        write(db, policy, runbook, (&before, &after), now, now)?;
     }
     Ok(())
 }
@@ -116,20 +81,17 @@ fn write(
     policy: &Policy,
     runbook: &str,
     (before, after): (&Breaker, &Breaker),
-    (by, reason): (&str, Option<&str>),
-    (never_changed, now): (Timestamp, Timestamp),
-) -> Result<BreakerRow, StoreError> {
-    let row = rows::breaker_row(runbook, after, by, reason.map(str::to_owned), never_changed);
-    breakers::put(db, &row)?;
-    let is_change = before.state != after.state || reason.is_some();
-    if is_change {
+    never_changed: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    breakers::put(db, &rows::breaker_row(runbook, after, never_changed))?;
+    if before.state != after.state {
         let payload = json!({
-            "runbook": runbook, "from": before.state, "to": after.state, "reason": reason,
-            "failureCount": after.failure_count, "forcedOpen": after.is_forced_open,
+            "runbook": runbook, "from": before.state, "to": after.state, "failureCount": after.failure_count,
         });
         audit::append(
             db,
-            &NewEvent::of(EventKind::BreakerChanged, by, "breaker", runbook, payload),
+            &NewEvent::of(EventKind::BreakerChanged, "engine", "breaker", runbook, payload),
             &policy.version,
             now,
         )?;
@@ -138,5 +100,5 @@ fn write(
         decisions::release_held(db, now)?;
         executions::release_held(db, now)?;
     }
-    Ok(row)
+    Ok(())
 }

@@ -12,6 +12,7 @@ use crate::store::decisions::{self, DecisionRow};
 use crate::store::{Db, DecisionVerdict, StoreError, executions, lock_decisions};
 
 use super::ask::ask_again;
+use super::batch;
 use super::decide::{Decided, decide_again};
 
 /// Decisions that are asked about in one go; the rest follows at once.
@@ -19,11 +20,14 @@ const BATCH: i64 = 100;
 /// A decision that waits for a release is asked about this often anyway: nobody may have told of the release.
 const RELEASE_DOUBTED_AFTER: Duration = Duration::from_secs(30);
 
-/// Asks again about every held decision that is due, and withdraws what waits for an alert that is over. Answers how many
-/// decisions were asked about; when it is as many as fit, there may be more.
+/// Asks again about every held decision that is due, withdraws what waits for an alert that is over, and closes batches
+/// whose time is over. Answers how many decisions were asked about; when it is 100 or more, there may be more.
 pub async fn recheck_due(engine: &Engine) -> Result<usize, StoreError> {
     withdraw_resolved(engine).await?;
     let now = engine.clock.now();
+    if engine.store.read(batch::is_untidy).await? {
+        engine.store.write(move |db| batch::tidy(db, now)).await?;
+    }
     let due = engine.store.read(move |db| {
         let mut due = decisions::due(db, now, BATCH)?;
         due.extend(decisions::waiting(db, now.minus(RELEASE_DOUBTED_AFTER), BATCH)?);
@@ -95,11 +99,4 @@ fn withdraw(
 /// The held decisions of an episode that has just ended, or fires again, are asked about at once.
 pub fn episode_changed(db: &mut Db, episode: EpisodeId, now: Timestamp) -> Result<usize, StoreError> {
     decisions::release_episode(db, episode, now)
-}
-
-/// Something that holds runs was changed by a person: all that is held is asked about at once.
-pub fn everything_changed(db: &mut Db, now: Timestamp) -> Result<(), StoreError> {
-    decisions::release_held(db, now)?;
-    executions::release_held(db, now)?;
-    Ok(())
 }

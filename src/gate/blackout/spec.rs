@@ -154,21 +154,6 @@ impl BlackoutSpec {
         })
     }
 
-    /// The window, or the first of a series, when it is given by two moments.
-    pub fn first_window(&self, default_zone: Tz) -> Result<Option<(Timestamp, Timestamp)>, BlackoutError> {
-        let written = match (&self.once, &self.start_time, &self.end_time) {
-            (Some(once), _, _) => Some((("start", &once.start), ("end", &once.end))),
-            (None, Some(start), Some(end)) => Some((("start_time", start), ("end_time", end))),
-            (None, _, _) => None,
-        };
-        let Some((start, end)) = written else { return Ok(None) };
-        let zone = self.zone(default_zone).map_err(|problem| self.error(problem))?;
-        let read = |(field, text): (&'static str, &String)| {
-            moment(field, text, zone).map(Timestamp::new).map_err(|problem| self.error(problem))
-        };
-        Ok(Some((read(start)?, read(end)?)))
-    }
-
     fn error(&self, (field, problem): (&'static str, String)) -> BlackoutError {
         BlackoutError { name: self.name.clone(), field, problem }
     }
