@@ -136,9 +136,8 @@ impl ssh::Observer for Metrics {
 }
 
 fn over_ssh(config: &Config, metrics: &Arc<Metrics>) -> SshTransport {
-    let mut options = ssh::Options::default();
-    // Off = as many as sshd takes by default, less one for the connection that looks after a kill.
-    options.sessions_per_server = config.limits.sessions_per_server.unwrap_or(limits::SSH_SESSIONS_MAX);
+    let sessions_per_server = config.limits.sessions_per_server.unwrap_or(limits::SSH_SESSIONS_MAX);
+    let options = ssh::Options { sessions_per_server, ..ssh::Options::default() };
     SshTransport::new(options, Arc::clone(metrics) as Arc<dyn ssh::Observer>)
 }
 

@@ -159,3 +159,5 @@ pub const DATABASE_WRITES_TOGETHER_MAX: usize = 128;
 pub const DATABASE_WRITES_TOGETHER_FOR: Duration = Duration::from_millis(50);
 /// Writes that may wait for SQLite's writer; more wait in their callers.
 pub const DATABASE_WRITES_WAITING_MAX: usize = 1_024;
+/// Longest `Idempotency-Key`, bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;

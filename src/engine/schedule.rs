@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::{Engine, dispatch, fetch, gating, matching};
+use super::{Engine, acts, dispatch, fetch, gating, matching};
 use crate::limits;
 use crate::store::StoreError;
 
@@ -25,7 +25,7 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
     let e = Arc::clone(engine);
     tasks.spawn(async move {
         repeat(&e, "gating", &e.wake.gating, || async {
-            gating::expire_approvals(&e).await?;
+            acts::expire(&e).await?;
             gating::recheck_due(&e).await.map(drop)
         })
         .await;

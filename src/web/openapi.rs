@@ -5,10 +5,10 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::api::{
-    acts, alerts, approvals, audit, blackouts, breakers, decisions, executions, pauses, record, runbooks, servers,
-    settings,
+    acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, record,
+    runbooks, servers, settings,
 };
-use super::{openapi, own};
+use super::{openapi, own, webhook};
 
 /// The document; each handler stands here once.
 #[derive(OpenApi)]
@@ -35,6 +35,11 @@ use super::{openapi, own};
         executions::output,
         record::audit_document,
         record::export,
+        explain::explain,
+        explain::replay,
+        execute::execute,
+        execute::retry,
+        webhook::deliver,
         acts::approve,
         acts::reject,
         acts::cancel,

@@ -6,8 +6,8 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
 use super::api::{
-    acts, alerts, approvals, audit, blackouts, breakers, decisions, executions, pauses, record, runbooks, servers,
-    settings,
+    acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, record,
+    runbooks, servers, settings,
 };
 use super::{openapi, own, webhook};
 use crate::config::Role;
@@ -129,6 +129,10 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(executions::output)
         .service(record::audit_document)
         .service(record::export)
+        .service(explain::explain)
+        .service(explain::replay)
+        .service(execute::execute)
+        .service(execute::retry)
         .service(acts::approve)
         .service(acts::reject)
         .service(acts::cancel)

@@ -120,7 +120,7 @@ fn includes(wide: &str, narrow: Option<&str>) -> bool {
     }
     let Some(narrow) = narrow else { return false };
     let is_literal =
-        |text: &str| !text.contains(['*', '?', '[', '{', '\\']) && !(text.starts_with('/') && text.ends_with('/'));
+        |text: &str| !(text.contains(['*', '?', '[', '{', '\\']) || text.starts_with('/') && text.ends_with('/'));
     if wide == narrow || (is_literal(narrow) && pattern.matches(narrow)) {
         return true;
     }
