@@ -9,6 +9,7 @@ mod alerts;
 mod approvals;
 mod blackouts;
 mod breakers;
+mod check;
 pub mod client;
 mod completions;
 pub mod demo;
@@ -20,9 +21,11 @@ mod healthcheck;
 mod init;
 pub mod output;
 mod pause;
+mod plan;
 mod run;
 mod runbooks;
 mod scan_keys;
+mod schema;
 mod serve;
 mod servers;
 mod time;
@@ -46,7 +49,9 @@ pub struct Cli {
 enum Command {
     Serve(serve::Serve),
     Init(init::Init),
+    Check(check::Check),
     Explain(explain::Explain),
+    Plan(plan::PlanCommand),
     Run(run::Run),
     Approvals(approvals::Approvals),
     Executions(executions::Executions),
@@ -58,6 +63,7 @@ enum Command {
     Pause(pause::Pause),
     Resume(pause::Resume),
     Demo(demo::Demo),
+    Schema(schema::Schema),
     Completions(completions::Completions),
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -67,7 +73,9 @@ impl Command {
         match self {
             Self::Serve(command) => command.run().await,
             Self::Init(command) => command.run(),
+            Self::Check(command) => command.run(),
             Self::Explain(command) => command.run().await,
+            Self::Plan(command) => command.run(),
             Self::Run(command) => command.run().await,
             Self::Approvals(command) => command.run().await,
             Self::Executions(command) => command.run().await,
@@ -79,6 +87,7 @@ impl Command {
             Self::Pause(command) => command.run().await,
             Self::Resume(command) => command.run().await,
             Self::Demo(command) => command.run().await,
+            Self::Schema(command) => command.run(),
             Self::Completions(command) => command.run(),
             Self::Healthcheck(command) => command.run().await,
         }

@@ -5,7 +5,7 @@ use crate::runbook::model::{Action, Step};
 use crate::runbook::template::Form;
 
 /// Programs that only look.
-const READERS: [&str; 66] = [
+const READERS: [&str; 78] = [
     "systemctl",
     "journalctl",
     "service",
@@ -64,6 +64,18 @@ const READERS: [&str; 66] = [
     "dig",
     "host",
     "nslookup",
+    "nproc",
+    "mailq",
+    "sha256sum",
+    "md5sum",
+    "jq",
+    "diff",
+    "cmp",
+    "who",
+    "w",
+    "last",
+    "file",
+    "env",
     "getent",
     "exit",
     "return",
@@ -126,6 +138,7 @@ fn only_reads(words: &[String]) -> bool {
         "systemctl" => SYSTEMCTL_READS.contains(&verb),
         "service" => arguments.last().is_some_and(|argument| argument == "status"),
         "find" => !has(&["-delete", "-exec", "-execdir", "-ok", "-fprint"]),
+        "postqueue" => has(&["-p", "-j"]),
         "openssl" => verb == "x509" || verb == "s_client",
         "journalctl" => !arguments.iter().any(|argument| argument.starts_with("--vacuum") || argument == "--rotate"),
         "curl" => !arguments.iter().any(|argument| {

@@ -1,12 +1,12 @@
 //! What only shows when all files are seen together: names that are used twice, triggers that can never be reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checked, ignore};
 use crate::problem::{Problem, Severity};
 use crate::runbook::model::Runbook;
 use crate::runbook::parse::yaml::{self, Node};
-use crate::runbook::parse::{Part, find};
+use crate::runbook::parse::{Part, find, nearest};
 use crate::trigger::pattern::Pattern;
 use crate::trigger::{Trigger, TriggerSpec};
 
@@ -21,6 +21,26 @@ pub fn across(files: &[Checked]) -> Vec<Problem> {
             || file.is_none_or(|file| !ignore::Silenced::of(&file.source).is_silenced(problem))
     });
     problems.sort_by(|left, right| (&left.file, left.line, left.column).cmp(&(&right.file, right.line, right.column)));
+    problems
+}
+
+/// E112: `allowed_servers` names a server that no file declares.
+pub fn unknown_servers(files: &[Checked], servers: &BTreeSet<String>) -> Vec<Problem> {
+    let is_known = |name: &str| servers.iter().any(|server| server.eq_ignore_ascii_case(name));
+    let mut problems = Vec::new();
+    for file in files {
+        let names = file.runbook.as_ref().map(|runbook| runbook.allowed_servers.names.as_slice()).unwrap_or_default();
+        let Some(document) = document(file).filter(|_| names.iter().any(|name| !is_known(name))) else { continue };
+        let listed = find(&document, &["allowed_servers".into()]);
+        let list = listed.get("names").unwrap_or(listed);
+        for (number, name) in names.iter().enumerate().filter(|(_, name)| !is_known(name)) {
+            let at = find(list, &[number.into()]).place;
+            let message = format!("`{name}` is no server of servers.yml");
+            let near = nearest(name, servers.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`? "));
+            let hint = format!("{}a server that only the API knows is better named by a tag", near.unwrap_or_default());
+            problems.push(Problem::error("E112", &file.file, at.line, at.column, message).hint(hint));
+        }
+    }
     problems
 }
 

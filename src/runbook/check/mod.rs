@@ -18,7 +18,7 @@ mod tests;
 use super::model::Runbook;
 use super::parse::parse;
 use crate::problem::{Problem, Severity};
-pub use folder::across;
+pub use folder::{across, unknown_servers};
 
 /// One file, read and checked.
 #[derive(Debug)]
