@@ -183,7 +183,7 @@ proptest! {
         let [PlannedAction::Command(Text::Known(quoted)), PlannedAction::Command(Text::Known(variable))] =
             [&plan.steps[1].action, &plan.steps[2].action] else { panic!("{:?}", plan.steps) };
         prop_assert_eq!(variable, "printf '%s\\0' \"$VALUE\"");
-        prop_assert_eq!(run("dash", &[quoted.clone()]), vec![value.as_bytes().to_vec()]);
+        prop_assert_eq!(run("dash", std::slice::from_ref(quoted)), vec![value.as_bytes().to_vec()]);
         match only(&["raw"]) {
             Ok(_) => prop_assert!(is_harmless(&value)),
             Err(error) => {

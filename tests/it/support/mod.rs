@@ -1,22 +1,14 @@
 //! What several tests share.
 
-#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
 pub mod alertmanager;
-#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
 pub mod chain;
-#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
 pub mod engine;
-#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
 pub mod host;
-#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
 pub mod http;
 pub mod postgres;
-#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
 pub mod program;
-#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
 pub mod prometheus;
 pub mod sshd;
-#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
 pub mod wait;
 
 use std::path::{Path, PathBuf};
