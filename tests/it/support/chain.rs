@@ -9,7 +9,7 @@ use super::sshd::free_address;
 
 /// A running chain. What tells stops before what is told.
 pub struct Chain {
-    pub prometheus: Prometheus,
+    _prometheus: Prometheus,
     pub alertmanager: Alertmanager,
     pub engine: Engine,
     pub host: Host,
@@ -23,6 +23,6 @@ impl Chain {
         let engine = setup.server(host.sshd.server_yaml("web1")).address(address).start();
         let alertmanager = Alertmanager::start(&engine.webhook(), WEBHOOK_TOKEN);
         let prometheus = Prometheus::start(&[host.metrics_address()], &alertmanager);
-        Self { prometheus, alertmanager, engine, host }
+        Self { _prometheus: prometheus, alertmanager, engine, host }
     }
 }

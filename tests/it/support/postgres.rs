@@ -9,7 +9,45 @@ use std::time::{Duration, Instant};
 /// A running cluster. A static is never dropped, so its end is the watcher's business: see [`start`].
 struct Cluster {
     socket: PathBuf,
-    _watcher: Child,
+    watcher: Child,
+}
+
+#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
+/// A server of a test's own, that can be stopped and started.
+pub struct Server {
+    /// Of its one database.
+    pub url: String,
+    cluster: Option<Cluster>,
+    root: PathBuf,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let root = initialise();
+        let cluster = serve(&root);
+        sql(&root, "CREATE DATABASE douse");
+        Self { url: url(&root, "douse"), cluster: Some(cluster), root }
+    }
+
+    /// Ends the server at once; its data stay.
+    pub fn stop(&mut self) {
+        if let Some(mut cluster) = self.cluster.take() {
+            drop(cluster.watcher.stdin.take());
+            cluster.watcher.wait().expect("the watcher ends");
+        }
+    }
+
+    /// Starts a stopped server again.
+    pub fn start_again(&mut self) {
+        self.cluster = Some(serve(&self.root));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+        let _ = std::fs::remove_dir_all(&self.root);
+    }
 }
 
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
@@ -20,7 +58,11 @@ pub fn database() -> String {
     let cluster = CLUSTER.get_or_init(start);
     let name = format!("douse_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     sql(&cluster.socket, &format!("CREATE DATABASE {name}"));
-    format!("postgres://postgres@{}/{name}", cluster.socket.display().to_string().replace('/', "%2F"))
+    url(&cluster.socket, &name)
+}
+
+fn url(socket: &Path, name: &str) -> String {
+    format!("postgres://postgres@{}/{name}", socket.display().to_string().replace('/', "%2F"))
 }
 
 /// Ends all connections to the database of `url` and refuses new ones: a database that is gone.
@@ -73,7 +115,19 @@ fn is_root() -> bool {
     uid.split_whitespace().nth(1) == Some("0")
 }
 
+/// A cluster that removes itself when this process has ended.
 fn start() -> Cluster {
+    let root = initialise();
+    watch(&root, &format!("rm -rf '{}'", root.display()))
+}
+
+/// A cluster whose data outlive the server.
+fn serve(root: &Path) -> Cluster {
+    watch(root, "true")
+}
+
+/// Makes an empty cluster below a new folder.
+fn initialise() -> PathBuf {
     let bin = programs();
     // In the system's temporary directory, not below a home that user `postgres` may not enter.
     let root = tempfile::Builder::new().prefix("douse-pg-").tempdir().expect("a temporary directory").keep();
@@ -84,9 +138,16 @@ fn start() -> Cluster {
     run(unprivileged(&bin.join("initdb"))
         .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
         .arg(&data));
-    // The watcher's standard input ends with this process, however it dies; then it stops the server and cleans up.
+    root
+}
+
+/// Runs the server until the watcher's input ends, then does `afterwards`.
+fn watch(root: &Path, afterwards: &str) -> Cluster {
+    let bin = programs();
+    let data = root.join("data");
+    // The watcher's standard input ends with this process, however it dies; then it stops the server.
     let mut serve = unprivileged(&bin.join("postgres"));
-    serve.arg("-D").arg(&data).arg("-k").arg(&root).args([
+    serve.arg("-D").arg(&data).arg("-k").arg(root).args([
         "-c",
         "listen_addresses=",
         "-c",
@@ -101,7 +162,7 @@ fn start() -> Cluster {
         .map(|word| format!("'{}'", word.to_str().expect("UTF-8")))
         .collect();
     let script = format!(
-        "trap '' INT TERM HUP; {} >'{root}/log' 2>&1 </dev/null & server=$!; cat >/dev/null; kill -INT $server; wait $server; rm -rf '{root}'",
+        "trap '' INT TERM HUP; {} >'{root}/log' 2>&1 </dev/null & server=$!; cat >/dev/null; kill -INT $server; wait $server; {afterwards}",
         line.join(" "),
         root = root.display()
     );
@@ -113,12 +174,12 @@ fn start() -> Cluster {
         .spawn()
         .expect("sh");
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !ready(&bin, &root) {
+    while !ready(&bin, root) {
         let log = || std::fs::read_to_string(root.join("log")).unwrap_or_default();
         assert!(Instant::now() < deadline, "PostgreSQL does not start:\n{}", log());
         std::thread::sleep(Duration::from_millis(20));
     }
-    Cluster { socket: root, _watcher: watcher }
+    Cluster { socket: root.to_owned(), watcher }
 }
 
 fn ready(bin: &Path, socket: &Path) -> bool {

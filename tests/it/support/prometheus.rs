@@ -26,7 +26,6 @@ groups:
 
 /// A running Prometheus.
 pub struct Prometheus {
-    pub url: String,
     _program: Program,
     _folder: TempDir,
 }
@@ -67,6 +66,6 @@ impl Prometheus {
             let answer = http::get(&known, None)?.json();
             (!answer["data"]["activeAlertmanagers"].as_array()?.is_empty()).then_some(())
         });
-        Self { url, _program: program, _folder: folder }
+        Self { _program: program, _folder: folder }
     }
 }
