@@ -119,6 +119,7 @@ impl Running {
             tracing::warn!(left, "executions still run; the next start takes them up");
         }
         self.web.stop().await;
+        self.engine.transport.close().await;
         while self.stages.join_next().await.is_some() {}
         record(&self.engine, EventKind::EngineStopped).await?;
         Ok(())

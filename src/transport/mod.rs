@@ -174,4 +174,9 @@ pub trait Transport: Send + Sync {
 
     /// Runs one attempt to its end, its time-out, or its cancellation.
     fn run<'a>(&'a self, job: Job, cancel: CancellationToken) -> Boxed<'a, Finished>;
+
+    /// Ends what is kept open between attempts. Called once, when the engine stops.
+    fn close(&self) -> Boxed<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }

@@ -84,7 +84,7 @@ impl Observer for () {
     fn failed(&self, _: &'static str) {}
 }
 
-/// Runs attempts over SSH. Cheap to share; [`SshTransport::close`] ends its connections.
+/// Runs attempts over SSH.
 pub struct SshTransport {
     pool: pool::Pool,
     observer: Arc<dyn Observer>,
@@ -94,11 +94,6 @@ impl SshTransport {
     /// A transport without connections.
     pub fn new(options: Options, observer: Arc<dyn Observer>) -> Self {
         Self { pool: pool::Pool::new(Arc::new(options), Arc::clone(&observer)), observer }
-    }
-
-    /// Ends all connections, whatever runs on them, and waits until they are closed.
-    pub async fn close(&self) {
-        self.pool.close().await;
     }
 
     fn observe(&self, finished: &Finished) {
@@ -123,5 +118,10 @@ impl Transport for SshTransport {
             self.observe(&finished);
             finished
         })
+    }
+
+    /// Ends all connections, whatever runs on them, and waits until they are closed.
+    fn close(&self) -> Boxed<'_, ()> {
+        Box::pin(self.pool.close())
     }
 }
