@@ -14,3 +14,6 @@ pub mod plan;
 pub mod ready;
 mod sites;
 pub mod template;
+
+#[cfg(test)]
+mod tests;

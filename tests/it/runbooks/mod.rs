@@ -1,5 +1,6 @@
 //! Tests: runbooks. The files of `runbooks/`, and hostile values through real shells.
 
+mod cli;
 mod folder;
 mod shells;
 
