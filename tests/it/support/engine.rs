@@ -20,6 +20,8 @@ pub const WEBHOOK_TOKEN: &str = "webhook-token-of-the-tests";
 pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 /// Token of an engineer named `eve`.
 pub const ENGINEER_TOKEN: &str = "engineer-token-of-the-tests";
+/// Token of an operator named `oli`.
+pub const OPERATOR_TOKEN: &str = "operator-token-of-the-tests";
 /// Token of a viewer named `vic`.
 pub const VIEWER_TOKEN: &str = "viewer-token-of-the-tests";
 
@@ -96,6 +98,7 @@ impl Setup {
         let tokens = json!([
             {"name": "ada", "role": "admin", "token": ADMIN_TOKEN},
             {"name": "eve", "role": "engineer", "token": ENGINEER_TOKEN},
+            {"name": "oli", "role": "operator", "token": OPERATOR_TOKEN},
             {"name": "vic", "role": "viewer", "token": VIEWER_TOKEN},
         ]);
         let config = format!(
@@ -121,6 +124,16 @@ impl Engine {
         let ready = format!("{}/-/ready", self.url);
         program.wait_ready(|| http::get(&ready, None).is_some_and(|answer| answer.status == 200));
         self.program = Some(program);
+    }
+
+    /// Starts it, waits until it gave up, and returns what it said.
+    pub fn fails_to_start(&self) -> String {
+        let config = format!("--config.file={}", self.config_file().display());
+        let mut command = std::process::Command::new("timeout");
+        command.args(["20", env!("CARGO_BIN_EXE_douse"), "serve", &config]).current_dir(self.folder.path());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "it should give up: {output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// Starts it without waiting; [`Engine::adopt`] takes it.

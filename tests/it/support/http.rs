@@ -12,6 +12,7 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| tokio::runt
 pub struct Answer {
     pub status: u16,
     pub text: String,
+    headers: reqwest::header::HeaderMap,
 }
 
 impl Answer {
@@ -21,17 +22,41 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// A header's value; empty when it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+
+    /// `error.code` of a refusal.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// Any request; fails when nobody answers.
+pub fn ask(method: &str, url: &str, token: Option<&str>, body: Option<&str>, headers: &[(&str, &str)]) -> Answer {
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    send(method, url, token, body.map(str::to_owned), headers).unwrap_or_else(|| panic!("{url}: nobody answers"))
+}
+
 /// `GET`; `None` when nobody answers.
 pub fn get(url: &str, token: Option<&str>) -> Option<Answer> {
-    send(reqwest::Method::GET, url, token, None)
+    send(reqwest::Method::GET, url, token, None, &[])
 }
 
 /// `POST` of JSON (or of nothing); `None` when nobody answers.
 pub fn post(url: &str, token: Option<&str>, body: Option<&Value>) -> Option<Answer> {
-    send(reqwest::Method::POST, url, token, body.map(Value::to_string))
+    send(reqwest::Method::POST, url, token, body.map(Value::to_string), &[])
 }
 
-fn send(method: reqwest::Method, url: &str, token: Option<&str>, body: Option<String>) -> Option<Answer> {
+fn send(
+    method: reqwest::Method,
+    url: &str,
+    token: Option<&str>,
+    body: Option<String>,
+    headers: &[(&str, &str)],
+) -> Option<Answer> {
     RUNTIME.block_on(async {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
         let mut request = client.request(method, url);
@@ -41,7 +66,11 @@ fn send(method: reqwest::Method, url: &str, token: Option<&str>, body: Option<St
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let answer = request.send().await.ok()?;
-        Some(Answer { status: answer.status().as_u16(), text: answer.text().await.ok()? })
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Some(Answer { status, headers, text: answer.text().await.ok()? })
     })
 }
