@@ -161,3 +161,5 @@ pub const DATABASE_WRITES_TOGETHER_FOR: Duration = Duration::from_millis(50);
 pub const DATABASE_WRITES_WAITING_MAX: usize = 1_024;
 /// Longest `Idempotency-Key`, bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
+/// Executions whose secret parameters are kept in memory.
+pub const SECRETS_MAX: usize = 1_000;

@@ -18,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::engine::record::{self, Evidence, Loaded};
 use crate::engine::{Engine, Policy};
-use crate::execution::{Effect, Event, Outcome, Place, Status, next};
+use crate::execution::{Effect, Event, Origin, Outcome, Place, RollbackState, Status, next};
 use crate::id::ExecutionId;
 use crate::limits;
 use crate::runbook::ready::{self, StepInputs};
+use crate::store::breakers;
 use crate::store::pauses::{self, PauseRow};
-use crate::store::{Db, PauseScope, StoreError};
+use crate::store::{CircuitState, Db, PauseScope, StoreError};
 
 use mask::Mask;
 
@@ -40,19 +41,39 @@ pub async fn run(engine: &Engine, id: ExecutionId, cancel: CancellationToken) ->
         Err(error) if !error.is_retryable() => run.give_up(&error).await,
         other => other,
     };
-    let Loaded { row, state, .. } = &run.loaded;
-    if state.status.is_final() {
-        let took = Duration::from_millis(row.duration_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
-        engine.metrics.execution_ended(&row.runbook, row.status, row.mode.as_str(), took);
-    } else {
-        engine.metrics.execution_left();
-    }
+    report(engine, &run.loaded).await;
     driven
 }
 
 /// What follows when the host of an approved execution is not reached: another try later, or the end.
 pub(super) fn reach_later(policy: &Policy, loaded: &Loaded, message: &str, now: Timestamp) -> Vec<(Event, Evidence)> {
     reach::later(loaded, &reach::policy(policy, loaded), message, now)
+}
+
+/// What the metrics tell of a run that this process has let go.
+async fn report(engine: &Engine, loaded: &Loaded) {
+    let Loaded { row, state, plan, .. } = loaded;
+    if !state.status.is_final() {
+        engine.metrics.execution_left();
+        return;
+    }
+    let took = Duration::from_millis(row.duration_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
+    engine.metrics.execution_ended(&row.runbook, row.status, row.mode.as_str(), took);
+    if state.rollback != RollbackState::None {
+        engine.metrics.rolled_back(&row.runbook, state.rollback);
+    }
+    let began = plan.context["alert"]["starts_at"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    if let (Status::Completed, Origin::Alert, Some(began), Some(ended)) =
+        (row.status, row.origin, began, row.completed_at)
+    {
+        engine.metrics.remediated(ended.since(began));
+    }
+    let runbook = row.runbook.clone();
+    match engine.store.read(move |db| breakers::get(db, &runbook)).await {
+        Ok(Some(breaker)) => engine.metrics.breaker(&row.runbook, breaker.state == CircuitState::Open),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "a breaker's metric is not up to date"),
+    }
 }
 
 /// An execution while this engine runs it.

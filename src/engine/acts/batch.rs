@@ -3,6 +3,7 @@
 use crate::execution::{Event, Status};
 use crate::id::{BatchId, ExecutionId};
 use crate::store::batches::{self, BatchRow};
+use crate::store::executions::ExecutionRow;
 use crate::store::{BatchState, Db, StoreError};
 
 use super::{ActError, Author, Evidence, Loaded, Person, may_answer, may_approve_own, optional, record, required};
@@ -13,7 +14,7 @@ use crate::engine::Engine;
 pub struct Answered {
     pub batch: BatchRow,
     /// Approved or rejected by this act.
-    pub done: Vec<ExecutionId>,
+    pub done: Vec<ExecutionRow>,
     /// Members that had been answered, cancelled or withdrawn alone before.
     pub left: Vec<ExecutionId>,
 }
@@ -35,8 +36,8 @@ pub async fn approve_batch(
 pub async fn reject_batch(engine: &Engine, id: BatchId, by: &Person, reason: String) -> Result<Answered, ActError> {
     let reason = required(&reason)?;
     let answered = answer(engine, id, by, BatchState::Rejected, Some(reason)).await?;
-    for _ in &answered.done {
-        engine.metrics.execution_closed(&answered.batch.runbook, Status::Rejected, "batch");
+    for row in &answered.done {
+        engine.metrics.execution_closed(&row.runbook, row.status, row.mode.as_str());
     }
     Ok(answered)
 }
@@ -110,9 +111,9 @@ fn answer_in(
                 Event::Approved { by, reason }
             }
         };
-        done.push(loaded.row.id);
-        if let Err(illegal) = record::record(db, loaded, &[(event, Evidence::None)], author)? {
-            return Err(StoreError::Defect(illegal.to_string()));
+        match record::record(db, loaded, &[(event, Evidence::None)], author)? {
+            Ok(loaded) => done.push(loaded.row),
+            Err(illegal) => return Err(StoreError::Defect(illegal.to_string())),
         }
     }
     Ok(Ok(Answered { batch: answered, done, left }))

@@ -115,6 +115,9 @@ impl Run<'_> {
         let raw = Printed::of(&finished.stdout, &super::Mask::default()).text();
         let (stdout, stderr) = (Printed::of(&finished.stdout, &self.mask), Printed::of(&finished.stderr, &self.mask));
         let errors = stderr.text();
+        if let crate::transport::Ending::NotStarted(refusal) = &finished.ending {
+            self.engine.metrics.ssh_failed(refusal.kind.as_str());
+        }
         let (outcome, values) = read(&planned, place, attempt::outcome(finished.ending), &raw);
         let evidence = if planned.step().sensitive {
             Evidence::Output { stdout: stdout.hidden(), stderr: stderr.hidden() }

@@ -88,11 +88,18 @@ impl Shown {
 const SERVERS: &str = "servers:
   - {name: web1, hostname: 10.0.0.11, auth_type: agent, tags: [web], group: web}
   - {name: web2, hostname: 10.0.0.12, auth_type: agent, tags: [web], group: web}
+  - {name: web3, hostname: 10.0.0.13, auth_type: agent, tags: [web], group: web}
+  - {name: web4, hostname: 10.0.0.14, auth_type: agent, tags: [web], group: web}
 ";
 
 impl Bench {
     /// With these runbook files.
     pub async fn new(fixture: Fixture, runbooks: &[&str]) -> Self {
+        Self::with_limits(fixture, runbooks, "").await
+    }
+
+    /// The same, and these `limits`.
+    pub async fn with_limits(fixture: Fixture, runbooks: &[&str], limits: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let folder = files.path().join("runbooks");
         std::fs::create_dir(&folder).unwrap();
@@ -101,7 +108,7 @@ impl Bench {
         }
         std::fs::write(files.path().join("servers.yml"), SERVERS).unwrap();
         let config = format!(
-            "storage: {{url: \"{}\"}}\nsources: [{{name: main, insecure_no_auth: true}}]\nrunbooks: {{dirs: [runbooks]}}\nservers: {{files: [servers.yml]}}\n",
+            "storage: {{url: \"{}\"}}\nsources: [{{name: main, insecure_no_auth: true}}]\nrunbooks: {{dirs: [runbooks]}}\nservers: {{files: [servers.yml]}}\nlimits: {{{limits}}}\n",
             fixture.url
         );
         let config_file = files.path().join("douse.yml");

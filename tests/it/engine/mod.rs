@@ -4,5 +4,6 @@ pub mod bench;
 
 mod acts;
 mod crash;
+mod dispatch;
 mod runs;
 mod stops;
