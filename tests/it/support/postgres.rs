@@ -12,7 +12,6 @@ struct Cluster {
     watcher: Child,
 }
 
-#[expect(dead_code, reason = "the scenarios come with `douse serve`")]
 /// A server of a test's own, that can be stopped and started.
 pub struct Server {
     /// Of its one database.
