@@ -77,6 +77,11 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// Monotonic time, for what measures a span and has no clock at hand.
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
+
 /// Where the engine reads the time.
 #[derive(Clone, Debug)]
 pub enum Clock {
@@ -108,8 +113,21 @@ impl Clock {
         }
     }
 
+    /// Waits until `duration` has passed by this clock; by a manual one, until somebody has moved it so far.
+    pub async fn sleep(&self, duration: Duration) {
+        match self {
+            Self::System => tokio::time::sleep(duration).await,
+            Self::Manual(_) => {
+                let until = self.now().plus(duration);
+                while self.now() < until {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        }
+    }
+
     /// Monotonic time, for deadlines; never goes back when the wall clock is set.
     pub fn instant(&self) -> Instant {
-        Instant::now()
+        monotonic()
     }
 }

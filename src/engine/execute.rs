@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
     async fn tick(&mut self, time: Duration) -> Result<bool, StoreError> {
         let is_asked_to_stop = self.loaded.state.cancelled_by.is_some();
         tokio::select! {
-            () = tokio::time::sleep(time) => {}
+            () = self.engine.clock.sleep(time) => {}
             () = self.engine.stopping.cancelled() => {}
             () = self.cancel.cancelled(), if !is_asked_to_stop => {}
         }

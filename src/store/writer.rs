@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::StoreError;
 use super::connection::{Access, Db, Opener};
 use super::location::DirectoryLock;
+use crate::clock::monotonic;
 use crate::limits;
 
 /// A write on its way: run over the open transaction, or told why there is none; answered after the commit.
@@ -106,7 +107,7 @@ fn work(opener: &Opener, mut db: Db, mut jobs: mpsc::Receiver<Job>) {
                 }
             }
         }
-        together(&mut db, first, &mut jobs, Instant::now() + limits::DATABASE_WRITES_TOGETHER_FOR);
+        together(&mut db, first, &mut jobs, monotonic() + limits::DATABASE_WRITES_TOGETHER_FOR);
     }
 }
 
@@ -121,7 +122,7 @@ fn together(db: &mut Db, first: Job, jobs: &mut mpsc::Receiver<Job>, until: Inst
             break;
         }
         outcome = alone(db, job, &mut answers);
-        let full = answers.len() >= limits::DATABASE_WRITES_TOGETHER_MAX || Instant::now() >= until;
+        let full = answers.len() >= limits::DATABASE_WRITES_TOGETHER_MAX || monotonic() >= until;
         next = if full { None } else { jobs.try_recv().ok() };
     }
     let outcome = outcome.and_then(|()| db.commit());
@@ -195,7 +196,7 @@ mod tests {
         for keep in [true, false, true, true] {
             assert!(queue.try_send(job(&path, keep, &told)).is_ok());
         }
-        together(&mut db, job(&path, true, &told), &mut jobs, Instant::now() + Duration::from_secs(600));
+        together(&mut db, job(&path, true, &told), &mut jobs, monotonic() + Duration::from_secs(600));
         // Nobody saw a row of another one committed, and everybody was answered.
         assert_eq!(answers.try_iter().collect::<Vec<_>>(), [(0, true); 5]);
         assert_eq!(rows(&mut open(&path, Access::Read)), 4);
@@ -211,7 +212,7 @@ mod tests {
         let (queue, mut jobs) = mpsc::channel(16);
         let (told, answers) = std_mpsc::channel();
         assert!(queue.try_send(job(&path, true, &told)).is_ok());
-        together(&mut db, job(&path, true, &told), &mut jobs, Instant::now());
+        together(&mut db, job(&path, true, &told), &mut jobs, monotonic());
         assert_eq!((answers.try_iter().count(), jobs.len()), (1, 1));
     }
 
@@ -232,7 +233,7 @@ mod tests {
         });
         assert!(queue.try_send(vandal).is_ok());
         assert!(queue.try_send(job(&path, true, &told)).is_ok());
-        together(&mut db, job(&path, true, &told), &mut jobs, Instant::now() + Duration::from_secs(600));
+        together(&mut db, job(&path, true, &told), &mut jobs, monotonic() + Duration::from_secs(600));
         assert_eq!(answers.try_iter().collect::<Vec<_>>(), [(0, false), (0, false)]);
         assert_eq!(rows(&mut open(&path, Access::Read)), 0);
     }

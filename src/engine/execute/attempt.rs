@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::execution::Outcome;
@@ -38,7 +37,7 @@ impl Run<'_> {
         let mut is_over = false;
         loop {
             let tick = left.min(limits::POLL_INTERVAL);
-            let began = Instant::now();
+            let began = engine.clock.instant();
             tokio::select! {
                 finished = &mut work => return if is_over { timed_out(finished) } else { finished },
                 () = tokio::time::sleep(tick), if !is_over => {}

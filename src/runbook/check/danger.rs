@@ -146,7 +146,9 @@ fn only_reads(words: &[String]) -> bool {
                 .iter()
                 .any(|flag| argument.starts_with(flag))
         }),
-        "nginx" | "apachectl" | "haproxy" | "sshd" | "logrotate" => has(&["-t", "-c", "configtest", "-d", "-T"]),
+        "logrotate" => has(&["-d", "--debug"]),
+        "haproxy" => has(&["-c"]),
+        "nginx" | "apachectl" | "sshd" => has(&["-t", "-T", "configtest"]),
         program => READERS.contains(&program) || ["for", "in", "case", "esac", "}", "local"].contains(&program),
     }
 }

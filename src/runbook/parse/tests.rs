@@ -98,9 +98,9 @@ fn problems_stand_where_they_are() {
     only("name: a\nsteps:\n  - command: a {{ steps.x.stdout }}\n", "E109 3:14 there is no step");
     only("name: a\nsteps:\n  - command: a\n    timeout: 5\n", "E103 4:14 `timeout` is `5`, which is not a duration");
     only("name: a\nsteps: []\n", "E103 2:8 `steps` is empty");
-    only("name: a\nsteps: x\n", "E103 2:8 `steps` must be a list, but a single value");
+    only("name: a\nsteps: x\n", "E103 2:8 `steps` must be a list, but `x` stands here");
     only("- a\n", "E103 1:1 the file must be a map");
-    only("name: a\n---\nname: b\n", "E101 2:");
+    only("name: a\n---\nname: b\n", "E101 3:1 a second document begins here");
     only("", "E101 1:1 the file is empty");
     only("name: a\n\tsteps: 1\n", "E101 2:");
     only("name: [a\n", "E101 ");
@@ -126,7 +126,7 @@ fn all_problems_are_found_at_once() {
                 command: b\n    retry: {}\ntriggers:\n  - alert_name_pattern: '/(/'\n";
     let found = problems(text);
     let codes: Vec<&str> = found.iter().map(|problem| &problem[..4]).collect();
-    assert_eq!(codes, ["E104", "E103", "E104", "E105"], "{found:#?}");
+    assert_eq!(codes, ["E104", "E103", "E108", "E104", "E105", "E111"], "{found:#?}");
     let found = problems(
         "name: a\nsteps:\n  - command: a {{ nope }}\n  - command: b {{ steps.c.stdout }}\n    timeout: 1s\n    timeout_seconds: 1\ntriggers:\n  - name: t\n    alert_name_pattern: '/(/'\n  - name: t\n",
     );
@@ -187,7 +187,7 @@ fn names_are_used_once() {
         "E110 4:10 there are two steps with the id",
     );
     only("name: a\nsteps:\n  - {step_order: 1, command: a}\n  - {step_order: 1, command: b}\n", "E110 4:18");
-    only(&format!("name: a\nparameters: [{{name: x}}, {{name: x}}]\n{STEP}"), "E110 2:29");
+    only(&format!("name: a\nparameters: [{{name: x}}, {{name: x}}]\n{STEP}"), "E110 2:32");
     only(&format!("name: a\nenvironment_vars: {{alert: x}}\n{STEP}"), "E110 2:");
     only(&format!("name: a\nenvironment_vars: {{DOUSE_X: x}}\n{STEP}"), "E110 2:");
     let runbook = parse(
@@ -261,10 +261,10 @@ fn parameters_are_checked_when_the_file_is_read() {
     only(&format!("name: a\nparameters: [{{name: x, type: enum}}]\n{STEP}"), "E105 2:");
     only(
         &format!("name: a\nparameters: [{{name: x, type: int, default: many}}]\n{STEP}"),
-        "E103 2:43 the default of parameter `x`",
+        "E103 2:44 the default of parameter `x`",
     );
-    only(&format!("name: a\nparameters: [{{name: x, pattern: '('}}]\n{STEP}"), "E111 2:32");
-    only(&format!("name: a\nparameters: [{{name: x y}}]\n{STEP}"), "E103 2:20");
+    only(&format!("name: a\nparameters: [{{name: x, pattern: '('}}]\n{STEP}"), "E111 2:33");
+    only(&format!("name: a\nparameters: [{{name: x y}}]\n{STEP}"), "E103 2:21");
     only(&format!("name: a\nparameters: [{{name: x, options: [a]}}]\n{STEP}"), "E106 2:");
 }
 

@@ -228,6 +228,10 @@ where
             let key = match self.next()? {
                 None | Some((Event::MappingEnd, _)) => return Ok(entries),
                 Some((Event::Scalar(text, ..), span)) => Key { name: text.into_owned(), place: place(span) },
+                Some((Event::MappingStart(..), span)) => {
+                    let hint = "put quotes around the whole value: YAML reads `{{` as the start of a map";
+                    return Err(self.stop(place(span), "a key must be a plain name", hint));
+                }
                 Some((_, span)) => {
                     return Err(self.stop(place(span), "a key must be a plain name", "write `name: value`"));
                 }
@@ -252,16 +256,27 @@ where
             Some(Ok(event)) => Ok(Some(event)),
             Some(Err(error)) => {
                 let at = Place { line: error.marker().line(), column: error.marker().col() + 1 };
+                // The parser names the value that a tab on the next line ends, not the tab.
+                let tab = Place { line: at.line + 1, column: 1 };
+                let at = if !self.begins_with_tab(at) && self.begins_with_tab(tab) { tab } else { at };
                 let stop = self.stop(at, error.info(), self.advice(at));
                 Err(stop)
             }
         }
     }
 
+    fn line(&self, at: Place) -> &'a str {
+        self.text.lines().nth(at.line.saturating_sub(1)).unwrap_or_default()
+    }
+
+    fn begins_with_tab(&self, at: Place) -> bool {
+        self.line(at).trim_start_matches(' ').starts_with('\t')
+    }
+
     /// The commonest mistakes, told by the line on which the parser gave up.
     fn advice(&self, at: Place) -> &'static str {
-        let line = self.text.lines().nth(at.line.saturating_sub(1)).unwrap_or_default();
-        if line.starts_with('\t') || line.trim_start_matches(' ').starts_with('\t') {
+        let line = self.line(at);
+        if self.begins_with_tab(at) {
             "indent with spaces; YAML allows no tabs"
         } else if line.contains(": {{") || line.contains("- {{") {
             "a value that begins with `{{` must be quoted: \"{{ … }}\""

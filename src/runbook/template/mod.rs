@@ -165,9 +165,17 @@ pub fn condition_syntax_error(condition: &str) -> Option<(String, usize)> {
     }
 }
 
-/// Whether every `| shq` of a shell template stands where a value can be quoted; the expression and the reason if not.
+/// A `| shq` or `| psq` that cannot work: the wrong one for what reads the text, or where no value can be quoted. Gives
+/// the expression and the reason.
 pub fn misplaced_quoting(source: &str, form: Form) -> Option<(String, String)> {
     let (text, values, expressions) = names::outline(source);
+    for ((place, filter), expression) in values.iter().zip(&expressions) {
+        if *place == Place::Quoted
+            && let Some(reason) = value::foreign_quoting(form, filter == "psq")
+        {
+            return Some((expression.clone(), format!("is quoted for nothing: {reason}")));
+        }
+    }
     let pieces = value::split(&text, &values).ok()?;
     let misplaced = match form {
         Form::Shell => shq::place(&pieces).err()?,

@@ -161,7 +161,7 @@ pub(super) fn printed(source: &str) -> Vec<(String, usize)> {
 }
 
 /// The template's text with a mark for each printed expression, as if each loop ran once and each condition held: enough
-/// to see where values stand in the shell's text.
+/// to see where values stand in the shell's text. A quoted value is the name of its filter.
 pub(super) fn outline(source: &str) -> (String, Vec<(Place, String)>, Vec<String>) {
     let mut text = String::new();
     let mut values = Vec::new();
@@ -174,7 +174,7 @@ pub(super) fn outline(source: &str) -> (String, Vec<(Place, String)>, Vec<String
                 let last = expression.trim_end_matches('-').rsplit('|').next().unwrap_or_default().trim();
                 let place = if matches!(last, "shq" | "psq") { Place::Quoted } else { Place::Raw };
                 text.push_str(&format!("{OPEN}{}{CLOSE}", values.len()));
-                values.push((place, "x".to_owned()));
+                values.push((place, if place == Place::Quoted { last } else { "x" }.to_owned()));
                 expressions.push(subject(expression.trim_matches('-').trim()));
             }
         }

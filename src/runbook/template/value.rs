@@ -82,22 +82,26 @@ fn is_harmless_char(char: char) -> bool {
     char.is_ascii_alphanumeric() || "._:/@%+=,-".contains(char)
 }
 
+/// Why `| psq` (or else `| shq`) cannot quote for `form`; nothing if it can.
+pub(super) fn foreign_quoting(form: Form, is_powershell: bool) -> Option<&'static str> {
+    match (form, is_powershell) {
+        (Form::Shell, false) | (Form::PowerShell, true) => None,
+        (Form::Shell, true) => Some("`psq` quotes for PowerShell, but this is read by a POSIX shell; use `shq`"),
+        (Form::PowerShell, false) => Some("`shq` quotes for a POSIX shell, but this is read by PowerShell; use `psq`"),
+        (Form::OtherScript, _) => {
+            Some("this interpreter's quoting is not known; read the value from the environment (`env:`) instead")
+        }
+        (Form::Plain, _) => Some("this text is quoted as a whole; remove the filter"),
+    }
+}
+
 /// The text of a printed value and how it may be placed.
 pub(super) fn admit(value: &Value, form: Form) -> Result<(Place, String), Failure> {
     let wrong = |message: &str| Failure { is_unsafe: false, message: message.to_owned(), detail: String::new() };
     if let Some(quoted) = value.downcast_object_ref::<Quoted>() {
-        return match (form, quoted.is_powershell) {
-            (Form::Shell, false) | (Form::PowerShell, true) => Ok((Place::Quoted, quoted.text.clone())),
-            (Form::Shell, true) => {
-                Err(wrong("`psq` quotes for PowerShell, but this is read by a POSIX shell; use `shq`"))
-            }
-            (Form::PowerShell, false) => {
-                Err(wrong("`shq` quotes for a POSIX shell, but this is read by PowerShell; use `psq`"))
-            }
-            (Form::OtherScript, _) => Err(wrong(
-                "this interpreter's quoting is not known; read the value from the environment (`env:`) instead",
-            )),
-            (Form::Plain, _) => Err(wrong("this text is quoted as a whole; remove the filter")),
+        return match foreign_quoting(form, quoted.is_powershell) {
+            None => Ok((Place::Quoted, quoted.text.clone())),
+            Some(message) => Err(wrong(message)),
         };
     }
     match value.kind() {

@@ -1,5 +1,6 @@
 //! Fail every step of every runbook in `runbooks/`: the undos that ran are exactly the reverse of the steps started.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use douse::execution::{Phase, RollbackState, Status, StepStatus};
@@ -14,7 +15,8 @@ const LABELS: &[(&str, &str)] = &[
     ("service", "nginx"),
     ("severity", "critical"),
     ("type", "service"),
-    ("mountpoint", "/var"),
+    ("mountpoint", "/srv/data"),
+    ("logrotate", "nginx"),
     ("device", "sda1"),
     ("domain", "example.org"),
     ("queue", "mail"),
@@ -39,14 +41,16 @@ fn shipped() -> Vec<(String, String)> {
     found
 }
 
-/// A text that the step's command has and no other step's or undo's has; the plan is of known text.
+/// A text that the host sees when it is asked to run the step.
 fn command_of(step: &PlannedStep) -> String {
     text_of(&step.action)
 }
 
 fn text_of(action: &PlannedAction) -> String {
     let text = |text: &Text| match text {
-        Text::Known(text) | Text::Hole(text) => text.clone(),
+        Text::Known(text) => text.clone(),
+        // What stands before the first value that is known only when the step runs.
+        Text::Hole(text) => text.split("{{").next().unwrap().to_owned(),
     };
     match action {
         PlannedAction::Command(command) => text(command),
@@ -55,17 +59,54 @@ fn text_of(action: &PlannedAction) -> String {
     }
 }
 
-/// Makes step `failing` fail: of the calls with the same text, those before it succeed.
-fn fail(bench: &Bench, plan: &Plan, failing: usize) {
-    let command = command_of(&plan.steps[failing]);
-    let before = plan.steps[..failing].iter().filter(|step| command_of(step) == command).count();
-    let bad = (1..=255).find(|code| !plan.steps[failing].expected_exit_codes.contains(code)).unwrap();
-    let tries = usize::try_from(plan.steps[failing].retry.attempts).unwrap();
-    let mut answers = vec![Answer::exit(0); before];
-    answers.extend(vec![Answer::exit(bad); tries]);
-    // An undo with the same text comes later, and works.
-    answers.push(Answer::exit(0));
-    bench.transport.on(&command, answers);
+/// What the hosts print where a later step reads it.
+const OUTPUTS: &[(&str, &str, &str)] = &[
+    ("clean-disk", "before", " 97%\n"),
+    ("clean-disk", "after", " 61%\n"),
+    ("flush-mail-queue", "before", "1200\n"),
+    ("flush-mail-queue", "after", "12\n"),
+    ("reboot-and-wait", "boot", "6f6b2bd4-5ab0-4a5a-a1a2-0d2f0a3b3b9e\n"),
+    ("renew-certificate", "old", "notAfter=Mar  5 10:00:00 2026 GMT\n"),
+];
+
+/// A host in one of the states that a runbook expects: each step ends with the first, or the last, of the exit codes
+/// that it takes as success. Together they make every condition of `runbooks/` true once.
+#[derive(Clone, Copy, Debug)]
+enum World {
+    First,
+    Last,
+}
+
+/// Makes the host behave so, and step `failing` fail in each of its tries.
+fn prepare(bench: &Bench, plan: &Plan, world: World, failing: Option<usize>) {
+    let mut answers: Vec<(String, Vec<Answer>)> = Vec::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        let command = command_of(step);
+        let codes = &step.expected_exit_codes;
+        let good = match world {
+            World::First => codes.first(),
+            World::Last => codes.last(),
+        };
+        let printed = OUTPUTS.iter().find(|(runbook, id, _)| *runbook == plan.runbook && *id == step.id);
+        let of_step = if failing == Some(index) {
+            let bad = (1..=255).find(|code| !codes.contains(code)).unwrap();
+            // Only these codes are tried again.
+            let bad = step.retry.on_exit_codes.first().copied().unwrap_or(bad);
+            vec![Answer::exit(bad); usize::try_from(step.retry.attempts).unwrap()]
+        } else {
+            vec![Answer::exit(*good.unwrap()).stdout(printed.map_or("", |(_, _, text)| text))]
+        };
+        match answers.iter_mut().find(|(earlier, _)| *earlier == command) {
+            Some((_, list)) => list.extend(of_step),
+            None => answers.push((command, of_step)),
+        }
+    }
+    bench.transport.forget_rules();
+    for (command, mut list) in answers {
+        // An undo with the same text comes later, and works.
+        list.push(Answer::exit(0));
+        bench.transport.on(&command, list);
+    }
 }
 
 /// What the run must look like, from the plan and the steps that the host saw.
@@ -127,24 +168,35 @@ fn check_commands(bench: &Bench, shown: &Shown, plan: &Plan, from: usize) {
 async fn fail_every_step(fixture: Fixture) {
     let shipped = shipped();
     let texts: Vec<&str> = shipped.iter().map(|(_, text)| text.as_str()).collect();
-    let bench = Bench::new(fixture, &texts).await;
+    let bench = Bench::with_virtual_time(fixture, &texts).await;
     for (name, _) in &shipped {
-        let probe = bench.execution(name, "web1", LABELS).await;
-        let plan = bench.shown(probe).await.loaded.plan;
-        let first = bench.run(probe).await;
-        assert!(first.status().is_final(), "{name}");
-        for failing in 0..plan.steps.len() {
-            if first.step(Phase::Main, &plan.steps[failing].id).status == StepStatus::Skipped {
-                continue;
+        let mut failed: BTreeSet<usize> = BTreeSet::new();
+        let mut steps = 0;
+        for world in [World::First, World::Last] {
+            let probe = bench.execution(name, "web1", LABELS).await;
+            let plan = bench.shown(probe).await.loaded.plan;
+            prepare(&bench, &plan, world, None);
+            let good = bench.run(probe).await;
+            assert_eq!(good.status(), Status::Completed, "{name}, {world:?}: {}", good.error());
+            steps = plan.steps.len();
+            for failing in 0..steps {
+                if good.step(Phase::Main, &plan.steps[failing].id).status == StepStatus::Skipped {
+                    continue;
+                }
+                let from = bench.transport.commands().len();
+                prepare(&bench, &plan, world, Some(failing));
+                let id = bench.execution(name, "web1", LABELS).await;
+                let shown = bench.run(id).await;
+                check(&shown, &plan, failing);
+                check_commands(&bench, &shown, &plan, from);
+                failed.insert(failing);
             }
-            let from = bench.transport.commands().len();
-            fail(&bench, &plan, failing);
-            let id = bench.execution(name, "web1", LABELS).await;
-            let shown = bench.run(id).await;
-            check(&shown, &plan, failing);
-            check_commands(&bench, &shown, &plan, from);
-            bench.transport.forget_rules();
         }
+        assert_eq!(
+            failed.len(),
+            steps,
+            "{name}: steps that never ran, so that they could not fail: only {failed:?} did"
+        );
     }
 }
 

@@ -62,7 +62,7 @@ fn a_configuration_is_checked_with_everything_that_it_names() {
         ("books/a.yml", SEED),
         ("docker-compose.yml", "x: 1\n"),
     ]);
-    douse().arg("check").arg(good.path()).assert().code(0).stderr(contains("3 files, 0 errors, 2 warnings"));
+    douse().arg("check").arg(good.path()).assert().code(0).stderr(contains("3 files: 0 errors, 2 warnings"));
     let allowed = format!("{SEED}allowed_servers: [web9]\n");
     let bad = folder(&[
         ("douse.yml", CONFIG),
