@@ -89,8 +89,9 @@ pub async fn held(stage: &Stage, tell: &mut Telling, now: impl Fn() -> String) -
 /// Chapter 4: a label with shell syntax is refused.
 pub async fn refused(stage: &Stage, tell: &mut Telling, now: impl Fn() -> String) -> anyhow::Result<()> {
     tell.chapter(4, "A hostile label").await;
-    tell.line("Somebody exposes a metric with the label service=\"nginx; touch /tmp/owned\".").await;
-    let hostile = [("type", "service"), ("service", "nginx; touch \"$DEMO_HOST/owned\"")];
+    let label = "nginx; touch $HOME/owned";
+    tell.line(format!("Somebody exposes a metric with the label service=\"{label}\".")).await;
+    let hostile = [("type", "service"), ("service", label)];
     let (_, episode) = stage.post(&alert("ServiceDown", "web2", &hostile, &now())).await?;
     let decision = decision(stage, &episode).await?;
     if let Some(gates) = decision["gates"].as_array() {

@@ -103,7 +103,7 @@ impl Bench {
         Self::with(fixture, runbooks, limits, Clock::System).await
     }
 
-    /// The same, and [`Bench::until`] lets a second of the engine's time pass whenever it looks, so that delays
+    /// The same, and [`Bench::until`] lets five seconds of the engine's time pass whenever it looks, so that delays
     /// between tries do not have to be waited for.
     pub async fn with_virtual_time(fixture: Fixture, runbooks: &[&str]) -> Self {
         Self::with(fixture, runbooks, "", Clock::manual(Clock::System.now())).await
@@ -317,7 +317,7 @@ impl Bench {
                 return shown;
             }
             assert!(Instant::now() < deadline, "it does not come to that: {shown:#?}");
-            self.engine.clock.advance(Duration::from_secs(1));
+            self.engine.clock.advance(Duration::from_secs(5));
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# svc: the demo's service manager. A service is a file in "$DEMO_HOST/services" that says how it is.
-state="$DEMO_HOST/services/$2"
+# svc: the demo's service manager. A service is a file in "$HOME/services" that says how it is.
+state="$HOME/services/$2"
 case $1 in
   status)
     echo "$2: $(cat "$state" 2>/dev/null || echo unknown)"
