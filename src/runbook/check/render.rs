@@ -39,7 +39,9 @@ fn human(problems: &[Problem], line_of: &dyn Fn(&str, usize) -> Option<String>) 
     let mut text = String::new();
     for problem in problems {
         let Problem { code, file, line, column, message, .. } = problem;
-        let _ = writeln!(text, "{file}:{line}:{column}: {}[{code}]: {message}", word(problem.severity));
+        // Line 0: the file as a whole.
+        let place = if *line == 0 { file.clone() } else { format!("{file}:{line}:{column}") };
+        let _ = writeln!(text, "{place}: {}[{code}]: {message}", word(problem.severity));
         if let Some(source) =
             line_of(file, *line).filter(|source| !source.trim().is_empty() && source.chars().count() < 200)
         {
