@@ -13,6 +13,7 @@ use super::record::{self, Author, Evidence};
 use super::{Engine, execute, gating};
 use crate::execution::{Event, Status};
 use crate::id::ExecutionId;
+use crate::limits;
 use crate::store::{Db, StoreError, executions};
 use crate::transport::Refusal;
 
@@ -36,6 +37,8 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
         runs.spawn(async move {
             if let Err(error) = start(&engine, row.id, &row.server, cancel).await {
                 tracing::error!(execution = %row.id, %error, "an execution could not be started; it is tried again");
+                // What fails at once must not be tried again at once.
+                engine.clock.sleep(limits::POLL_INTERVAL).await;
             }
             engine.in_flight.leave(row.id);
             // A slot, and perhaps a target, became free.

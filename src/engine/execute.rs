@@ -57,6 +57,15 @@ async fn report(engine: &Engine, loaded: &Loaded) {
         engine.metrics.execution_left();
         return;
     }
+    tracing::info!(
+        execution = %row.id,
+        runbook = row.runbook,
+        server = row.server,
+        status = row.status.as_str(),
+        rollback = row.rollback.as_str(),
+        error = row.error_message,
+        "execution ended"
+    );
     let took = Duration::from_millis(row.duration_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
     engine.metrics.execution_ended(&row.runbook, row.status, row.mode.as_str(), took);
     if state.rollback != RollbackState::None {

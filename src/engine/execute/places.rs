@@ -119,6 +119,11 @@ impl Run<'_> {
             self.engine.metrics.ssh_failed(refusal.kind.as_str());
         }
         let (outcome, values) = read(&planned, place, attempt::outcome(finished.ending), &raw);
+        // What a sensitive step printed may be in the outcome's message.
+        let told = if planned.step().sensitive { String::new() } else { self.mask.apply(&outcome.to_string()) };
+        tracing::info!(
+            execution = %self.loaded.row.id, step = place_name(&self.loaded, place), number, outcome = told, "attempt ended"
+        );
         let evidence = if planned.step().sensitive {
             Evidence::Output { stdout: stdout.hidden(), stderr: stderr.hidden() }
         } else {

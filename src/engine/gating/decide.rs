@@ -38,6 +38,15 @@ impl Decided {
             let runbook = self.decision.runbook.as_deref().unwrap_or_default();
             let reason = self.decision.skip_reason.as_deref().or(self.decision.hold_reason.as_deref());
             engine.metrics.decided(runbook, self.decision.verdict.as_str(), reason.unwrap_or_default());
+            tracing::info!(
+                decision = %self.decision.id,
+                verdict = self.decision.verdict.as_str(),
+                reason,
+                runbook = self.decision.runbook,
+                server = self.decision.server,
+                execution = self.execution.map(|id| id.to_string()),
+                "decided"
+            );
         }
         if let Some(execution) = self.execution {
             engine.secrets.keep(execution, self.secrets);
