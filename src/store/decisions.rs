@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use serde_json::Value;
 
+use super::ingest::CHUNK;
 use super::schema::decisions;
 use super::{Db, DecisionVerdict, Json, Page, Paged, StoreError, each_backend};
 use crate::clock::Timestamp;
@@ -139,12 +140,16 @@ pub fn release_held(db: &mut Db, now: Timestamp) -> Result<usize, StoreError> {
 }
 
 /// The held decisions of an episode are asked again at `now`: it has ended, or fires again.
-pub fn release_episode(db: &mut Db, episode: EpisodeId, now: Timestamp) -> Result<usize, StoreError> {
-    Ok(each_backend!(db, c => diesel::update(decisions::table)
-        .filter(decisions::episode_id.eq(episode))
-        .filter(decisions::verdict.eq(DecisionVerdict::Held))
-        .set(decisions::held_until.eq(now))
-        .execute(c))?)
+pub fn release_episodes(db: &mut Db, episodes: &[EpisodeId], now: Timestamp) -> Result<usize, StoreError> {
+    let mut released = 0;
+    for some in episodes.chunks(CHUNK) {
+        released += each_backend!(db, c => diesel::update(decisions::table)
+            .filter(decisions::episode_id.eq_any(some))
+            .filter(decisions::verdict.eq(DecisionVerdict::Held))
+            .set(decisions::held_until.eq(now))
+            .execute(c))?;
+    }
+    Ok(released)
 }
 
 /// When the next held decision is due; `None` if none waits for a time.

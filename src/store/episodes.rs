@@ -10,8 +10,8 @@ use crate::clock::Timestamp;
 use crate::id::{AlertId, EpisodeId};
 
 /// One incident of one alert of one source.
-#[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
-#[diesel(table_name = episodes, treat_none_as_null = true)]
+#[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
+#[diesel(table_name = episodes)]
 pub struct EpisodeRow {
     pub id: EpisodeId,
     pub source: String,
@@ -80,13 +80,6 @@ pub fn insert(db: &mut Db, row: &EpisodeRow) -> Result<(), StoreError> {
     let row = &*cleaned!(row; fingerprint, alert_name, severity, instance);
     each_backend!(db, c => diesel::insert_into(episodes::table).values(row).execute(c))?;
     Ok(())
-}
-
-/// Writes all columns of a known episode.
-pub fn update(db: &mut Db, row: &EpisodeRow) -> Result<(), StoreError> {
-    let row = &*cleaned!(row; fingerprint, alert_name, severity, instance);
-    let found = each_backend!(db, c => diesel::update(episodes::table.find(row.id)).set(row).execute(c))?;
-    if found == 1 { Ok(()) } else { Err(StoreError::NotFound) }
 }
 
 /// One episode.

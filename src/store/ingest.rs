@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
+use diesel::upsert::excluded;
 
 use super::alerts::AlertRow;
 use super::episodes::EpisodeRow;
@@ -14,7 +15,7 @@ use super::{Db, StoreError, each_backend};
 use crate::id::{AlertId, EpisodeId};
 
 /// Rows of one statement: SQLite takes 32,766 values, PostgreSQL 65,535, and a row has up to 26.
-const CHUNK: usize = 1_000;
+pub(super) const CHUNK: usize = 1_000;
 
 /// The last episode of each of `fingerprints`, open or closed, by fingerprint.
 pub fn latest(db: &mut Db, source: &str, fingerprints: &[&str]) -> Result<HashMap<String, EpisodeRow>, StoreError> {
@@ -50,6 +51,52 @@ pub fn known(db: &mut Db, source: &str, hashes: &[&str]) -> Result<HashMap<Strin
         found.extend(rows.into_iter().map(|(hash, alert, episode)| (hash, (alert, episode))));
     }
     Ok(found)
+}
+
+/// Writes what a delivery may change of stored episodes. `decide_state` is not among it: the matching stage may have
+/// taken an episode off its list since its row was read.
+pub fn update_episodes(db: &mut Db, rows: &[EpisodeRow]) -> Result<(), StoreError> {
+    for some in rows.chunks(CHUNK) {
+        let clean = |row: &EpisodeRow| cleaned!(row; fingerprint, alert_name, severity, instance).into_owned();
+        let some: Vec<EpisodeRow> = some.iter().map(clean).collect();
+        match db {
+            // A statement costs a round trip. All rows are there already, so nothing is inserted.
+            Db::Pg(c) => {
+                diesel::insert_into(episodes::table)
+                    .values(&some)
+                    .on_conflict(episodes::id)
+                    .do_update()
+                    .set((
+                        episodes::state.eq(excluded(episodes::state)),
+                        episodes::earliest_starts_at.eq(excluded(episodes::earliest_starts_at)),
+                        episodes::latest_starts_at.eq(excluded(episodes::latest_starts_at)),
+                        episodes::last_seen_firing.eq(excluded(episodes::last_seen_firing)),
+                        episodes::ended_at.eq(excluded(episodes::ended_at)),
+                        episodes::suspect.eq(excluded(episodes::suspect)),
+                        episodes::alert_id.eq(excluded(episodes::alert_id)),
+                        episodes::updated_at.eq(excluded(episodes::updated_at)),
+                    ))
+                    .execute(c)?;
+            }
+            Db::Sqlite(c) => {
+                for row in &some {
+                    diesel::update(episodes::table.find(row.id))
+                        .set((
+                            episodes::state.eq(row.state),
+                            episodes::earliest_starts_at.eq(row.earliest_starts_at),
+                            episodes::latest_starts_at.eq(row.latest_starts_at),
+                            episodes::last_seen_firing.eq(row.last_seen_firing),
+                            episodes::ended_at.eq(row.ended_at),
+                            episodes::suspect.eq(row.suspect),
+                            episodes::alert_id.eq(row.alert_id),
+                            episodes::updated_at.eq(row.updated_at),
+                        ))
+                        .execute(c)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Stores new episodes. Those that they supersede have to be closed before.

@@ -98,5 +98,5 @@ fn withdraw(
 
 /// The held decisions of an episode that has just ended, or fires again, are asked about at once.
 pub fn episode_changed(db: &mut Db, episode: EpisodeId, now: Timestamp) -> Result<usize, StoreError> {
-    decisions::release_episode(db, episode, now)
+    decisions::release_episodes(db, &[episode], now)
 }

@@ -15,7 +15,7 @@ use crate::store::alerts::{AlertRow, identity_hash};
 use crate::store::deliveries::{DeliveryRow, QuarantinedRow};
 use crate::store::episodes::EpisodeRow;
 use crate::store::{
-    Db, DecideState, EpisodeRelation, Json, StoreError, decisions, deliveries, episodes, ingest, lock_ingest, sources,
+    Db, DecideState, EpisodeRelation, Json, StoreError, decisions, deliveries, ingest, lock_ingest, sources,
 };
 
 /// One delivery on its way into the database.
@@ -120,14 +120,10 @@ impl<'db> Intake<'db> {
         )?;
         deliveries::quarantine(db, &self.quarantined)?;
         // Those that end come first, or two episodes of one alert would be open at once.
-        for row in self.changed.values() {
-            episodes::update(db, row)?;
-        }
+        ingest::update_episodes(db, &self.changed.into_values().collect::<Vec<_>>())?;
         ingest::insert_episodes(db, &self.begun.into_values().collect::<Vec<_>>())?;
         ingest::insert_alerts(db, &self.alerts)?;
-        for episode in &receipt.ended {
-            decisions::release_episode(db, *episode, now)?;
-        }
+        decisions::release_episodes(db, &receipt.ended, now)?;
         Ok(receipt)
     }
 

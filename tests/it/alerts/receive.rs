@@ -16,6 +16,11 @@ fn now() -> Timestamp {
     "2026-11-21T09:00:00Z".parse().unwrap()
 }
 
+/// When the genuine bodies were caught: none of their incidents had ended long ago.
+fn capture() -> Timestamp {
+    "2026-11-21T07:45:00Z".parse().unwrap()
+}
+
 pub async fn post(store: &Store, body: &[u8], at: Timestamp) -> Receipt {
     let incoming = Incoming {
         source: "main".to_owned(),
@@ -81,18 +86,29 @@ on_both_engines! {
         let bodies = bodies::all();
         let mut opened = 0;
         for (name, body) in &bodies {
-            let receipt = post(store, body, now()).await;
+            let receipt = post(store, body, capture()).await;
             assert!(receipt.results.iter().all(|result| result.taken != Taken::Quarantined), "{name}");
             opened += receipt.opened.len();
         }
         assert!(opened > 1_000, "{opened}");
         let before = state(store).await;
-        for (name, body) in bodies.iter().rev().chain(&bodies) {
-            let receipt = post(store, body, now()).await;
-            assert!(receipt.results.iter().all(|result| result.taken == Taken::Duplicate), "{name}");
-            assert!(receipt.opened.is_empty() && receipt.ended.is_empty(), "{name}");
-        }
+        let again = async |at: Timestamp| {
+            for (name, body) in bodies.iter().rev().chain(&bodies) {
+                let receipt = post(store, body, at).await;
+                assert!(receipt.results.iter().all(|result| result.taken == Taken::Duplicate), "{name}");
+                assert!(receipt.opened.is_empty() && receipt.ended.is_empty(), "{name}");
+            }
+        };
+        again(capture()).await;
         assert!(state(store).await == before);
+        // Hours later it makes ends suspect, and nothing else.
+        again(now()).await;
+        let (mut later, alerts) = state(store).await;
+        assert!(later.iter().any(|row| row.suspect && row.state == EpisodeState::Resolved));
+        for row in later.iter_mut().filter(|row| row.suspect) {
+            (row.suspect, row.updated_at) = (false, capture());
+        }
+        assert!((later, alerts) == before);
     }
 
     async fn shuffled_split_and_merged_bodies_change_nothing(fixture: Fixture) {
