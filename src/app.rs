@@ -18,7 +18,7 @@ use crate::engine::policy::{Draft, Policy, PolicyError, PolicySource};
 use crate::engine::{Engine, recover, schedule};
 use crate::limits;
 use crate::problem::Problem;
-use crate::store::{Store, StoreError, audit};
+use crate::store::{Audited, Store, StoreError, audit};
 use crate::telemetry::Metrics;
 use crate::transport::Transport;
 use crate::transport::ssh::{self, SshTransport};
@@ -78,12 +78,18 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
     warn(&draft);
     let store = Store::open(draft.config.storage.url.expose()).await?;
     let metrics = Arc::new(Metrics::new());
+    let told = Arc::clone(&metrics);
+    store.watch_audit(Box::new(move |audited| match audited {
+        Audited::Written(kind, took) => told.audit_written(kind, took),
+        Audited::Failed => told.audit_failed(),
+    }));
     let now = clock.now();
     let policy = Policy::enforce(&store, Arc::clone(&draft), "engine", now).await?;
     let transport = match transport {
         Some(transport) => transport,
         None => Arc::new(over_ssh(&draft.config, &metrics)),
     };
+    metrics.reloaded(true);
     let engine = Engine::new(store, clock, transport, metrics, policy, source);
     record(&engine, EventKind::EngineStarted).await?;
     let runs = TaskTracker::new();

@@ -140,6 +140,8 @@ pub const DATABASE_WAIT_MAX: Duration = Duration::from_secs(4);
 pub const DATABASE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// HTTP worker threads: requests wait for the database, not for these.
 pub const WEB_WORKERS: usize = 2;
+/// Metrics that are counted in the database are shown as they were when it has not answered by then; Prometheus waits 10 s.
+pub const METRICS_COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A client that has not sent its headers by then is cut off.
 pub const WEB_HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Seconds that requests under way get when the server stops.

@@ -17,7 +17,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::audit::EventKind;
 use crate::clock::Timestamp;
+use crate::engine::receive::Taken;
 use crate::execution::{RollbackState, Status};
+use crate::store::DecisionVerdict;
+use crate::transport::RefusalKind;
 use crate::words::words;
 
 words! {
@@ -127,8 +130,51 @@ impl Metrics {
     /// A webhook of `source` was answered.
     pub fn webhook_answered(&self, source: &str, took: Duration, now: Timestamp) {
         self.webhook_duration.observe(took.as_secs_f64());
-        let source = OfSource { source: source.to_owned() };
-        self.last_webhook.get_or_create(&source).set(unix_seconds(now));
+        self.delivered(source, now);
+    }
+
+    /// `source` last delivered then.
+    pub fn delivered(&self, source: &str, then: Timestamp) {
+        self.last_webhook.get_or_create(&OfSource { source: source.to_owned() }).set(unix_seconds(then));
+    }
+
+    /// Shows what can be foreseen, at 0 until it happens: of sources, of runbooks with their modes, and of neither.
+    pub fn foresee<'a>(
+        &self,
+        sources: impl Iterator<Item = &'a str>,
+        runbooks: impl Iterator<Item = (&'a str, &'static str)>,
+    ) {
+        for source in sources {
+            for taken in Taken::ALL {
+                let labels = SourceStatus { source: source.to_owned(), status: taken.as_str() };
+                drop(self.alerts_received.get_or_create(&labels));
+            }
+        }
+        let decided = |runbook: &str, decision: DecisionVerdict| {
+            let labels =
+                DecisionReason { runbook: runbook.to_owned(), decision: decision.as_str(), reason: String::new() };
+            drop(self.decisions.get_or_create(&labels));
+        };
+        decided("", DecisionVerdict::NoMatch);
+        for (name, mode) in runbooks {
+            let runbook = name.to_owned();
+            decided(name, DecisionVerdict::Allowed);
+            for status in Status::ALL.iter().filter(|status| status.is_final()) {
+                let labels = Ended { runbook: runbook.clone(), status: status.as_str(), mode };
+                drop(self.executions.get_or_create(&labels));
+            }
+            for result in [RollbackState::Done, RollbackState::Stuck] {
+                let labels = RunbookResult { runbook: runbook.clone(), result: result.as_str() };
+                drop(self.rollbacks.get_or_create(&labels));
+            }
+            drop(self.breaker_open.get_or_create(&OfRunbook { runbook }));
+        }
+        for reason in RefusalKind::ALL {
+            drop(self.ssh_errors.get_or_create(&Reason { reason: reason.as_str() }));
+        }
+        for event in EventKind::ALL {
+            drop(self.audit_records.get_or_create(&OfEvent { event: event.as_str() }));
+        }
     }
 
     /// A decision was made; `reason` is the deciding gate's, empty when nothing objected.

@@ -23,6 +23,7 @@ pub mod record;
 pub mod recover;
 pub mod schedule;
 
+mod count;
 mod secrets;
 
 use std::collections::HashMap;

@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use super::schema::audit_events;
 use super::types::without_nul_json;
-use super::{Db, Json, Page, Paged, StoreError, each_backend};
+use super::{Db, Json, Page, Paged, StoreError, each_backend, tally};
 use crate::audit::canonical::payload_hash;
 use crate::audit::{EventKind, NewEvent};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::id::{AuditEventId, EpisodeId, ExecutionId};
 
 /// What runs did and what people did; only ever added to.
@@ -85,7 +85,10 @@ pub fn append(db: &mut Db, event: &NewEvent, policy_version: &str, now: Timestam
         payload_json: Json(payload),
         payload_hash: hash,
     };
-    each_backend!(db, c => diesel::insert_into(audit_events::table).values(&row).execute(c))?;
+    let started = Clock::System.instant();
+    let added = each_backend!(db, c => diesel::insert_into(audit_events::table).values(&row).execute(c));
+    tally::note(event.kind, started.elapsed(), added.is_ok());
+    added?;
     Ok(id)
 }
 

@@ -39,11 +39,12 @@ mod locks;
 mod migrate;
 mod page;
 mod schema;
+mod tally;
 mod types;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use diesel::r2d2::{ManageConnection, Pool};
 use tokio::runtime::Runtime;
@@ -56,6 +57,8 @@ pub use kinds::*;
 use location::{DirectoryLock, Location};
 pub use locks::{lock_breaker, lock_decisions, lock_ingest};
 pub use page::{Page, Paged};
+use tally::Tally;
+pub use tally::{AuditWatch, Audited};
 pub use types::Json;
 use writer::Writer;
 
@@ -65,6 +68,7 @@ use crate::limits;
 #[derive(Clone)]
 pub struct Store {
     pools: Arc<Pools>,
+    audit_watch: Arc<OnceLock<AuditWatch>>,
 }
 
 enum Pools {
@@ -102,9 +106,14 @@ impl Store {
                 Location::Sqlite(path) => open_sqlite(&path)?,
                 Location::Pg(config) => open_pg(*config)?,
             };
-            Ok(Self { pools: Arc::new(pools) })
+            Ok(Self { pools: Arc::new(pools), audit_watch: Arc::default() })
         })
         .await
+    }
+
+    /// Tells `watch` about each audit event, after its commit. The first watch stays.
+    pub fn watch_audit(&self, watch: AuditWatch) {
+        let _one_is_there = self.audit_watch.set(watch);
     }
 
     /// Name of the engine, for logs.
@@ -136,6 +145,24 @@ impl Store {
     /// It runs to its end even if the caller is dropped meanwhile. On SQLite writes take turns, and may share a commit;
     /// on PostgreSQL they run side by side (READ COMMITTED): see [`lock_decisions`].
     pub async fn write<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Some(watch) = self.audit_watch.get() else { return self.commit(f).await };
+        let told = Arc::new(Mutex::new(Tally::default()));
+        let counted = Arc::clone(&told);
+        let result = self.commit(move |db| {
+            let (result, tally) = tally::count(|| f(db));
+            *counted.lock().unwrap_or_else(PoisonError::into_inner) = tally;
+            result
+        });
+        let result = result.await;
+        let tally = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
+        tally.outcome(result.is_ok()).into_iter().for_each(watch);
+        result
+    }
+
+    async fn commit<T: Send + 'static>(
         &self,
         f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

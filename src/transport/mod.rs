@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::id::AttemptId;
 use crate::inventory::Server;
+use crate::words::words;
 
 /// One attempt, ready to be sent. No template is left in it.
 #[derive(Clone, Debug)]
@@ -85,48 +86,33 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// What stood in the way of a start; the label `reason` of `douse_ssh_errors_total`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RefusalKind {
-    /// Name not found, refused, unreachable, timed out.
-    Unreachable,
-    /// The handshake failed again and again.
-    Handshake,
-    /// No key is pinned for this server.
-    HostKeyUnknown,
-    /// The host showed another key than the pinned ones.
-    HostKeyChanged,
-    /// Every way to log in was refused.
-    Authentication,
-    /// A key or password file could not be read.
-    Credential,
-    /// The host refused a session.
-    Session,
-    /// The login user's shell ended before the command: a login script, `nologin`, a missing folder.
-    Shell,
-    /// `sudo` refused.
-    Become,
-    /// The command cannot be put into a script: a NUL byte, a wrong variable name.
-    Invalid,
+words! {
+    /// What stood in the way of a start; the label `reason` of `douse_ssh_errors_total`.
+    RefusalKind {
+        /// Name not found, refused, unreachable, timed out.
+        Unreachable = "unreachable",
+        /// The handshake failed again and again.
+        Handshake = "handshake",
+        /// No key is pinned for this server.
+        HostKeyUnknown = "host_key_unknown",
+        /// The host showed another key than the pinned ones.
+        HostKeyChanged = "host_key_changed",
+        /// Every way to log in was refused.
+        Authentication = "authentication",
+        /// A key or password file could not be read.
+        Credential = "credential",
+        /// The host refused a session.
+        Session = "session",
+        /// The login user's shell ended before the command: a login script, `nologin`, a missing folder.
+        Shell = "shell",
+        /// `sudo` refused.
+        Become = "become",
+        /// The command cannot be put into a script: a NUL byte, a wrong variable name.
+        Invalid = "invalid",
+    }
 }
 
 impl RefusalKind {
-    /// The word used in metrics and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::Handshake => "handshake",
-            Self::HostKeyUnknown => "host_key_unknown",
-            Self::HostKeyChanged => "host_key_changed",
-            Self::Authentication => "authentication",
-            Self::Credential => "credential",
-            Self::Session => "session",
-            Self::Shell => "shell",
-            Self::Become => "become",
-            Self::Invalid => "invalid",
-        }
-    }
-
     /// May be gone by itself in a while: the execution stays approved and is tried again.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Unreachable | Self::Handshake | Self::Session)

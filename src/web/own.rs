@@ -8,6 +8,7 @@ use super::api::Error;
 use super::auth::Person;
 use super::error::ApiError;
 use crate::engine::{Engine, ReloadError};
+use crate::limits;
 use crate::store::system_config;
 
 /// The row that readiness is proved with; a leading dot hides it from the API.
@@ -60,6 +61,12 @@ pub async fn reload(engine: web::Data<Engine>, person: Person) -> Result<HttpRes
 #[utoipa::path(tag = "engine", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 #[get("/metrics")]
 pub async fn metrics(engine: web::Data<Engine>) -> Result<HttpResponse, ApiError> {
+    // A database that is gone must not hide the metrics that say so.
+    match tokio::time::timeout(limits::METRICS_COUNT_TIMEOUT, engine.count()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "some metrics are not up to date"),
+        Err(_) => tracing::warn!("some metrics are not up to date: the database did not answer in time"),
+    }
     let text = engine.metrics.render().map_err(|error| {
         let message = format!("the metrics could not be written: {error}");
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)

@@ -115,9 +115,6 @@ impl Run<'_> {
         let raw = Printed::of(&finished.stdout, &super::Mask::default()).text();
         let (stdout, stderr) = (Printed::of(&finished.stdout, &self.mask), Printed::of(&finished.stderr, &self.mask));
         let errors = stderr.text();
-        if let crate::transport::Ending::NotStarted(refusal) = &finished.ending {
-            self.engine.metrics.ssh_failed(refusal.kind.as_str());
-        }
         let (outcome, values) = read(&planned, place, attempt::outcome(finished.ending), &raw);
         // What a sensitive step printed may be in the outcome's message.
         let told = if planned.step().sensitive { String::new() } else { self.mask.apply(&outcome.to_string()) };

@@ -39,9 +39,9 @@ pub async fn claim(engine: &Engine, id: ExecutionId) -> Result<Claimed, StoreErr
     let author = Author::engine(engine);
     let (claimed, row) = engine.store.write(move |db: &mut Db| claim_in(db, id, &author)).await?;
     match claimed {
-        Claimed::Running => engine.metrics.execution_started(),
         Claimed::Cancelled => engine.metrics.execution_closed(&row.runbook, row.status, row.mode.as_str()),
-        Claimed::Held | Claimed::BackToPending | Claimed::NotApproved => {}
+        // What runs is counted by who runs it.
+        Claimed::Running | Claimed::Held | Claimed::BackToPending | Claimed::NotApproved => {}
     }
     Ok(claimed)
 }
