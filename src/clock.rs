@@ -73,7 +73,10 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text.parse().map_err(|error| {
+            let example = "2026-03-01T09:30:00Z";
+            serde::de::Error::custom(format!("`{text}` is not a time ({error}); write it as `{example}` (RFC 3339)"))
+        })
     }
 }
 

@@ -45,6 +45,14 @@ enum Command {
     },
     /// Show one alert with the decisions about it
     Show { id: String },
+    /// List what came and could not be understood, newest first
+    Quarantined {
+        #[arg(long)]
+        source: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
     /// Send a webhook body, as Alertmanager would
     Send {
         /// File with the body; `-` reads standard input
@@ -72,6 +80,15 @@ const COLUMNS: &[Column] = &[
     wide("fingerprint", |i| text(i, "fingerprint")),
     wide("episode id", |i| text(i, "episode_id")),
     wide("action", |i| text(i, "action_taken")),
+];
+
+const QUARANTINED: &[Column] = &[
+    column("id", |i| text(i, "id")),
+    column("source", |i| text(i, "source")),
+    column("received", |i| super::time::short(&text(i, "received_at"))),
+    column("reason", |i| text(i, "reason")),
+    wide("delivery id", |i| text(i, "delivery_id")),
+    wide("alert", |i| text(i, "raw")),
 ];
 
 pub(super) const DECISIONS: &[Column] = &[
@@ -110,6 +127,11 @@ impl Alerts {
                     map.insert("decisions".to_owned(), decisions.get("items").cloned().unwrap_or_default());
                 }
                 self.output.one(&alert, "id", show)?;
+            }
+            Command::Quarantined { source, limit } => {
+                let query: Vec<_> = source.map(|source| ("source", source)).into_iter().collect();
+                let items = client.list("alerts/quarantined", &query, limit).await?;
+                self.output.list(&items, "id", QUARANTINED)?;
             }
             Command::Send { file, source, source_token_file } => {
                 let body: Value = serde_json::from_str(&super::time::read_text(&file)?)

@@ -94,3 +94,29 @@ pub fn quarantined(db: &mut Db, delivery: DeliveryId) -> Result<Vec<QuarantinedR
         .select(QuarantinedRow::as_select())
         .load(c))?)
 }
+
+/// What could not be taken of any delivery, each with its source, newest first.
+pub fn all_quarantined(
+    db: &mut Db,
+    source: Option<&str>,
+    delivery: Option<DeliveryId>,
+    page: Page<AlertId>,
+) -> Result<Paged<(QuarantinedRow, String), AlertId>, StoreError> {
+    let rows: Vec<(QuarantinedRow, String)> = each_backend!(db, c: B => {
+        let mut query = quarantined_alerts::table
+            .inner_join(deliveries::table)
+            .select((QuarantinedRow::as_select(), deliveries::source))
+            .into_boxed::<B>();
+        if let Some(source) = source {
+            query = query.filter(deliveries::source.eq(source));
+        }
+        if let Some(delivery) = delivery {
+            query = query.filter(quarantined_alerts::delivery_id.eq(delivery));
+        }
+        if let Some(before) = page.before {
+            query = query.filter(quarantined_alerts::id.lt(before));
+        }
+        query.order(quarantined_alerts::id.desc()).limit(page.fetch()).load(c)
+    })?;
+    Ok(page.cut(rows, |(row, _)| row.id))
+}

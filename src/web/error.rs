@@ -110,13 +110,6 @@ pub async fn no_such_route(request: HttpRequest) -> Result<HttpResponse, ApiErro
     Err(ApiError::not_found(format!("route {} {}", request.method(), request.path())))
 }
 
-/// Query strings: an unknown or wrong key is 422.
-pub fn query_config() -> web::QueryConfig {
-    web::QueryConfig::default().error_handler(|error, _| {
-        ApiError::invalid("invalid_query", format!("the query string cannot be used: {error}")).into()
-    })
-}
-
 /// Path parts: an id that is none names nothing.
 pub fn path_config() -> web::PathConfig {
     web::PathConfig::default()

@@ -41,7 +41,6 @@ impl Server {
             App::new()
                 .app_data(data.clone())
                 .app_data(web::PayloadConfig::new(limits::WEBHOOK_BODY_BYTES_MAX))
-                .app_data(error::query_config())
                 .app_data(error::path_config())
                 .wrap(from_fn(auth::guard))
                 .configure(routes::configure)

@@ -5,8 +5,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::api::{
-    acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, record,
-    runbooks, servers, settings,
+    acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, quarantine,
+    record, runbooks, servers, settings,
 };
 use super::{openapi, own, webhook};
 
@@ -23,6 +23,7 @@ use super::{openapi, own, webhook};
         own::metrics,
         openapi::document,
         alerts::list,
+        quarantine::list,
         alerts::show,
         alerts::alert_decisions,
         alerts::list_episodes,
@@ -40,6 +41,7 @@ use super::{openapi, own, webhook};
         execute::execute,
         execute::retry,
         webhook::deliver,
+        webhook::put,
         acts::approve,
         acts::reject,
         acts::cancel,

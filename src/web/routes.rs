@@ -6,8 +6,8 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
 use super::api::{
-    acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, record,
-    runbooks, servers, settings,
+    acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, quarantine,
+    record, runbooks, servers, settings,
 };
 use super::{openapi, own, webhook};
 use crate::config::Role;
@@ -41,6 +41,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/webhooks/{source}", Access::Source),
     ("PUT", "/api/v1/webhooks/{source}", Access::Source),
     ("GET", "/api/v1/alerts", VIEWER),
+    ("GET", "/api/v1/alerts/quarantined", VIEWER),
     ("GET", "/api/v1/alerts/{id}", VIEWER),
     ("GET", "/api/v1/alerts/{id}/decisions", VIEWER),
     ("POST", "/api/v1/alerts/{id}/replay", OPERATOR),
@@ -117,6 +118,8 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(openapi::document)
         .service(openapi::page)
         .service(alerts::list)
+        // Before `{id}`, which would take it for an id.
+        .service(quarantine::list)
         .service(alerts::show)
         .service(alerts::alert_decisions)
         .service(alerts::list_episodes)
@@ -178,6 +181,6 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(
             web::resource("/api/v1/webhooks/{source}")
                 .route(web::post().to(webhook::deliver))
-                .route(web::put().to(webhook::deliver)),
+                .route(web::put().to(webhook::put)),
         );
 }

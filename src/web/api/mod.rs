@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod alerts;
 pub mod approvals;
+mod asked;
 pub mod audit;
 pub mod blackouts;
 pub mod breakers;
@@ -11,6 +12,7 @@ pub mod execute;
 pub mod executions;
 pub mod explain;
 pub mod pauses;
+pub mod quarantine;
 pub mod query;
 pub mod record;
 pub mod runbooks;
@@ -30,8 +32,7 @@ use crate::id::{AlertId, BatchId, ExecutionId};
 use crate::store::prefix::{self, Named, Prefix};
 use crate::store::{Paged, Store};
 
-/// The query string. An alias, so that the document's macro takes the parameters from where they are named.
-pub type Asked<T> = actix_web::web::Query<T>;
+pub use asked::Asked;
 
 /// One page of a list, newest first.
 #[derive(Serialize, ToSchema, Debug)]

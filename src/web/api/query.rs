@@ -31,6 +31,17 @@ pub struct AlertQuery {
     pub(super) cursor: Option<String>,
 }
 
+/// Which quarantined alerts to list.
+#[derive(Deserialize, IntoParams, Debug)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct QuarantineQuery {
+    pub(super) source: Option<String>,
+    pub(super) delivery: Option<DeliveryId>,
+    pub(super) limit: Option<u32>,
+    pub(super) cursor: Option<String>,
+}
+
 /// Which episodes to list.
 #[derive(Deserialize, IntoParams, Debug)]
 #[serde(deny_unknown_fields)]

@@ -59,6 +59,24 @@ pub async fn deliver(
     Ok(HttpResponse::Ok().json(shown(&receipt)))
 }
 
+/// Takes a delivery of `source`, as `POST` does.
+#[utoipa::path(
+    put,
+    path = "/api/v1/webhooks/{source}",
+    tag = "webhooks",
+    params(("source" = String, Path, description = "A source of the configuration")),
+    request_body(content = Value, description = "As for POST"),
+    responses((status = 200, description = "As for POST")),
+)]
+pub async fn put(
+    engine: web::Data<Engine>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    deliver(engine, request, name, payload).await
+}
+
 async fn take(
     engine: &Engine,
     source: &Source,
