@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::alert::{Alert, AlertStatus};
+use crate::alert::{Alert, AlertStatus, Labels, fingerprint};
+use crate::clock::Timestamp;
 use crate::engine::Policy;
 use crate::engine::policy::ActiveRunbook;
 use crate::gate::{Known, Missing, parameters, plan, target};
@@ -39,6 +40,28 @@ impl Incident {
             group: row.group_json.0.clone(),
             stored: Some((episode, row.id)),
         }
+    }
+
+    /// An alert that nobody sent, firing since `now`. Without a source it is the first configured one's.
+    pub fn imagined(
+        labels: Labels,
+        annotations: Labels,
+        source: Option<String>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Self {
+        let first = || policy.config.sources.first().map(|source| source.name.clone());
+        let alert = Alert {
+            status: AlertStatus::Firing,
+            fingerprint: fingerprint::fingerprint(&labels),
+            labels,
+            annotations,
+            starts_at: now,
+            ends_at: None,
+            generator_url: String::new(),
+            annotations_cut: false,
+        };
+        Self { source: source.or_else(first).unwrap_or_default(), alert, group: json!({}), stored: None }
     }
 
     /// The episode, unless it is imagined.

@@ -47,7 +47,17 @@ pub struct Draft {
 impl Draft {
     /// Reads everything that `source` names; every problem of every file if one is an error.
     pub fn read(source: &PolicySource) -> Result<Self, Vec<Problem>> {
-        let mut config = Config::load(&source.config_file, &source.variables)?;
+        let config = Config::load(&source.config_file, &source.variables)?;
+        Self::of(config, source)
+    }
+
+    /// As [`Draft::read`] on a machine that does not hold the engine's secrets.
+    pub fn check(source: &PolicySource) -> Result<Self, Vec<Problem>> {
+        let config = Config::check(&source.config_file, &source.variables)?;
+        Self::of(config, source)
+    }
+
+    fn of(mut config: Config, source: &PolicySource) -> Result<Self, Vec<Problem>> {
         if !source.listen_addresses.is_empty() {
             config.web.listen_addresses.clone_from(&source.listen_addresses);
         }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::decisions::DecisionView;
 use super::{Error, List, alert_id};
-use crate::alert::{Alert, AlertStatus, Labels, fingerprint};
+use crate::alert::Labels;
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
@@ -59,19 +59,8 @@ pub async fn explain(engine: web::Data<Engine>, Body(question): Body<Question>) 
         }
     };
     let imagined = question.alert.map(|imagined| {
-        let first = policy.config.sources.first().map(|source| source.name.clone());
-        let alert = Alert {
-            status: AlertStatus::Firing,
-            fingerprint: fingerprint::fingerprint(&imagined.labels),
-            labels: imagined.labels,
-            annotations: imagined.annotations,
-            starts_at: now,
-            ends_at: None,
-            generator_url: String::new(),
-            annotations_cut: false,
-        };
-        let source = imagined.source.or(first).unwrap_or_default();
-        Incident { source, alert, group: json!({}), stored: None }
+        let Imagined { labels, annotations, source } = imagined;
+        Incident::imagined(labels, annotations, source, &policy, now)
     });
     let explanation = engine
         .store

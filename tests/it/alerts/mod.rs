@@ -4,3 +4,4 @@ mod bodies;
 mod naive;
 mod receive;
 mod rules;
+mod webhook;
