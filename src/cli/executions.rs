@@ -1,6 +1,7 @@
 //! `douse executions`: what ran, runs, or waits, and what a person may do about it.
 
 use clap::{Args, Subcommand};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientArgs, segment};
@@ -66,8 +67,9 @@ enum Command {
     /// Free the server that a stuck or interrupted one holds, after looking at it
     Release {
         id: String,
-        #[command(flatten)]
-        reason: Reason,
+        /// What was found there; stands in the record
+        #[arg(short = 'm', long = "reason", value_name = "TEXT", required = true)]
+        reason: String,
     },
     /// Print the whole record as one JSON document
     Export { id: String },
@@ -79,6 +81,12 @@ pub(super) struct Reason {
     /// Why; stands in the audit log
     #[arg(short = 'm', long = "reason", value_name = "TEXT")]
     pub(super) reason: Option<String>,
+}
+
+impl Reason {
+    fn body(self) -> Value {
+        self.reason.map_or_else(|| json!({}), |reason| json!({"reason": reason}))
+    }
 }
 
 pub(super) const COLUMNS: &[Column] = &[
@@ -125,9 +133,11 @@ impl Executions {
                 output::line(&text)?;
             }
             Command::Cancel { id, reason } => act(&client, output, &id, "cancel", reason).await?,
-            Command::Retry { id, reason } => act(&client, output, &id, "retry", reason).await?,
+            Command::Retry { id, reason } => retry(&client, output, &id, reason).await?,
             Command::Rollback { id, reason } => act(&client, output, &id, "rollback", reason).await?,
-            Command::Release { id, reason } => act(&client, output, &id, "release", reason).await?,
+            Command::Release { id, reason } => {
+                act(&client, output, &id, "release", Reason { reason: Some(reason) }).await?;
+            }
         }
         Ok(Exit::Ok)
     }
@@ -135,12 +145,17 @@ impl Executions {
 
 /// `POST executions/{id}/{what}`, and what it made of it.
 async fn act(client: &Client, output: &OutputArgs, id: &str, what: &str, reason: Reason) -> Result<(), Failure> {
-    let mut body = json!({});
-    if let (Some(reason), Some(map)) = (reason.reason, body.as_object_mut()) {
-        map.insert("reason".to_owned(), reason.into());
-    }
-    let execution = client.post(&format!("executions/{}/{what}", segment(id)), &body).await?;
+    let execution = client.post(&format!("executions/{}/{what}", segment(id)), &reason.body()).await?;
     output.one(&execution, "id", |execution| format!("{} {}\n", text(execution, "id"), status(execution)))
+}
+
+/// A new run of an ended one asks all gates again, as `douse run` does.
+async fn retry(client: &Client, output: &OutputArgs, id: &str, reason: Reason) -> Result<(), Failure> {
+    let path = format!("/api/v1/executions/{}/retry", segment(id));
+    let answer = client.send(Method::POST, &path, &[], Some(&reason.body()), &[]).await?;
+    super::run::tell_objections(&answer);
+    let decision = client.accept(answer)?;
+    output.one(&decision, "execution_id", |i| format!("{} {}\n", text(i, "execution_id"), text(i, "verdict")))
 }
 
 /// One execution for a person.

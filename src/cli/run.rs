@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::client::{ClientArgs, segment};
+use super::client::{Answer, ClientArgs, segment};
 use super::exit::{Exit, Failure};
 use super::output::{OutputArgs, note, text, visible};
 use super::{executions, follow, time};
@@ -61,13 +61,11 @@ impl Run {
         let path = format!("/api/v1/runbooks/{}/execute", segment(&self.runbook));
         let headers = [("Idempotency-Key", key)];
         let answer = client.send(Method::POST, &path, &[], Some(&body), &headers).await?;
-        if answer.status == StatusCode::CONFLICT && answer.body.get("gates").is_some() {
-            note(&visible(gates(&answer.body).trim_end()));
-        }
+        tell_objections(&answer);
         let decision = client.accept(answer)?;
         if self.dry_run {
             self.output
-                .one(&decision, "id", |decision| format!("{}\n{}", text(decision, "verdict"), gates(decision)))?;
+                .one(&decision, "verdict", |decision| format!("{}\n{}", text(decision, "verdict"), gates(decision)))?;
             let is_going_ahead = matches!(text(&decision, "verdict").as_str(), "allowed" | "approval");
             return Ok(if is_going_ahead { Exit::Ok } else { Exit::Blocked });
         }
@@ -82,6 +80,13 @@ impl Run {
         let execution = follow::wait(&client, &id, self.follow).await?;
         self.output.one(&execution, "id", executions::show)?;
         Ok(follow::exit_of(&execution))
+    }
+}
+
+/// Tells every gate's answer when one of them stands in the way.
+pub(super) fn tell_objections(answer: &Answer) {
+    if answer.status == StatusCode::CONFLICT && answer.body.get("gates").is_some() {
+        note(&visible(gates(&answer.body).trim_end()));
     }
 }
 
