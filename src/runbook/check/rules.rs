@@ -59,20 +59,8 @@ impl Rules<'_> {
         }
     }
 
-    /// W207, W208, W214.
+    /// W207, W208, W214, W215.
     fn triggers(&mut self) {
-        let names_firing = |name: &Option<String>| {
-            let mut firing = self.runbook.triggers.iter().filter(|trigger| trigger.spec.status == AlertStatus::Firing);
-            firing.any(|trigger| trigger.spec.alert_name_pattern == *name)
-        };
-        let resolved: Vec<bool> = self
-            .runbook
-            .triggers
-            .iter()
-            .map(|trigger| {
-                trigger.spec.status == AlertStatus::Resolved && names_firing(&trigger.spec.alert_name_pattern)
-            })
-            .collect();
         for (number, trigger) in self.runbook.triggers.iter().enumerate().filter(|(_, trigger)| trigger.spec.enabled) {
             let at = find(self.document, &["triggers".into(), number.into()]).place;
             let name = trigger.name();
@@ -93,10 +81,15 @@ impl Rules<'_> {
                     "trigger `{name}` matches alerts about Douse's own runs: a failing run starts the next one"
                 );
                 self.warn("W214", at, message, "narrow `alert_name_pattern`");
-            } else if resolved.get(number) == Some(&true) {
-                let message =
-                    format!("trigger `{name}` starts the runbook again when the alert that it put out resolves");
-                self.warn("W214", at, message, "make it a runbook of its own");
+            }
+            if trigger.spec.status == AlertStatus::Resolved {
+                let message = format!("trigger `{name}` never starts a run: the end of an alert is not acted on yet");
+                self.warn(
+                    "W215",
+                    at,
+                    message,
+                    "leave `status` out to act while the alert fires, or remove the trigger",
+                );
             }
         }
     }

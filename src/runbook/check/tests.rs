@@ -140,7 +140,7 @@ fn e112_a_server_that_is_not_there() {
 }
 
 #[test]
-fn w207_w208_w214_triggers() {
+fn w207_w208_w214_w215_triggers() {
     let of = |mode: &str, trigger: &str| {
         format!("name: a\nmode: {mode}\nsteps: [{{command: id}}]\ntriggers:\n  - {{name: t, {trigger}}}\n")
     };
@@ -158,7 +158,8 @@ fn w207_w208_w214_triggers() {
         &of("semi_auto", "alert_name_pattern: DouseAuditFails"),
     );
     let both = of("semi_auto", "alert_name_pattern: A}\n  - {name: u, alert_name_pattern: A, status: resolved");
-    rule("W214 6", &both, &both.replace("A, status", "B, status"));
+    rule("W215 6", &both, &both.replace("name: u", "enabled: false, name: u"));
+    rule("W215 6", &both, &both.replace("A, status: resolved", "B, status: firing"));
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::{FREE, RESTART, Ran, command, douse, douse_as, engine_and_host};
-use crate::support::engine::{ADMIN_TOKEN, ENGINEER_TOKEN, Engine};
-use crate::support::wait::wait_for;
+use crate::support::engine::{ADMIN_TOKEN, ENGINEER_TOKEN, Engine, VIEWER_TOKEN};
+use crate::support::http;
+use crate::support::wait::{wait_for, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -128,6 +129,17 @@ fn each_end_of_a_run_has_its_exit_code() {
     run(&engine, "fails", &[]).ends(13).tells(&["! target_lock"]);
     douse(&engine, &["executions", "release", &stuck, "-m", "looked at it"]).ends(0);
     run(&engine, "fails", &["--wait"]).ends(10);
+
+    let text = || http::get(&format!("{}/metrics", engine.url), Some(VIEWER_TOKEN)).expect("an answer").text;
+    let text = wait_until("nothing is in flight", LIMIT, text, |text| text.contains("douse_executions_in_flight 0\n"));
+    for series in [
+        "douse_executions_total{runbook=\"fails\",status=\"failed\",mode=\"auto\"} 2\n",
+        "douse_executions_total{runbook=\"slow\",status=\"timeout\",mode=\"auto\"} 1\n",
+        "douse_rollbacks_total{runbook=\"stuck\",result=\"stuck\"} 1\n",
+        "douse_execution_duration_seconds_count 4\n",
+    ] {
+        assert!(text.contains(series), "{series} is missing in\n{text}");
+    }
 }
 
 #[test]

@@ -2,12 +2,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, SqliteConnection};
 use serde_json::{Value, json};
 
 use super::{Setup, alert, all, engine, on_both_databases, postgres, webhook};
 use crate::support::engine::{Engine, VIEWER_TOKEN, WEBHOOK_TOKEN};
 use crate::support::http::{self, Answer};
+use crate::support::wait::wait_for;
 
 fn send(engine: &Engine, body: &str) -> Answer {
     http::ask("POST", &engine.webhook(), Some(WEBHOOK_TOKEN), Some(body), &[])
@@ -203,4 +207,25 @@ on_both_databases! {
         assert_eq!(again.json()["alerts"][0]["result"], "duplicate");
         assert_eq!(http::ask("PATCH", &engine.webhook(), Some(WEBHOOK_TOKEN), Some("{}"), &[]).status, 401, "no such route");
     }
+}
+
+#[test]
+fn a_database_that_another_program_holds_is_503_and_the_repetition_is_stored() {
+    let engine = engine().start();
+    let file = engine.folder().join("data/douse.db");
+    let mut other = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let asked = Instant::now();
+    let answer = engine.deliver(&webhook(&[alert("A")]));
+    assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"), "{}", answer.text);
+    assert!(asked.elapsed() < Duration::from_secs(5), "answered after {:?}", asked.elapsed());
+    other.batch_execute("ROLLBACK").unwrap();
+    let told = wait_for("the repetition is taken", Duration::from_secs(30), || {
+        let answer = engine.deliver(&webhook(&[alert("A")]));
+        (answer.status == 200).then(|| answer.json())
+    });
+    // The first write may have come through after its answer; then the repetition is a duplicate of it.
+    assert!(["stored", "duplicate"].contains(&told["alerts"][0]["result"].as_str().unwrap()), "{told}");
+    assert_eq!(all(&engine, "alerts").len(), 1);
+    assert_eq!(all(&engine, "episodes").len(), 1);
 }
