@@ -8,7 +8,6 @@ use super::{AlertResult, Incoming, Receipt, Taken};
 use crate::alert::Alert;
 use crate::alert::episode::{Outcome, Sighting, observe};
 use crate::alert::wire::{Delivery, Entry};
-use crate::audit::canonical::sha256_hex;
 use crate::clock::Timestamp;
 use crate::id::{AlertId, DeliveryId, EpisodeId};
 use crate::store::alerts::{AlertRow, identity_hash};
@@ -86,7 +85,7 @@ impl<'db> Intake<'db> {
         })
     }
 
-    pub(super) fn store(mut self, incoming: Incoming) -> Result<Receipt, StoreError> {
+    pub(super) fn store(mut self, incoming: Incoming, body_sha256: String) -> Result<Receipt, StoreError> {
         for (position, entry) in std::mem::take(&mut self.delivery.entries).into_iter().enumerate() {
             match entry {
                 Entry::Alert { alert, seen_at, raw } => {
@@ -107,7 +106,7 @@ impl<'db> Intake<'db> {
                 received_at: now,
                 remote_addr: incoming.remote_addr,
                 content_type: incoming.content_type,
-                body_sha256: sha256_hex(&incoming.body),
+                body_sha256,
                 body: incoming.body,
                 format: delivery.format,
                 receiver: delivery.receiver,

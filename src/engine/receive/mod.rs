@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::alert::wire::{self, Delivery, WireError};
 use crate::alert::{Alert, Labels};
+use crate::audit::canonical::sha256_hex;
 use crate::clock::Timestamp;
 use crate::config::Source;
 use crate::id::{AlertId, DeliveryId, EpisodeId};
@@ -100,7 +101,10 @@ pub async fn keep(
     now: Timestamp,
 ) -> Result<Receipt, ReceiveError> {
     let source = incoming.source.clone();
-    let write = store.write(move |db| Intake::new(db, &incoming, delivery, now)?.store(incoming));
+    // Before the transaction: on SQLite, everybody else would wait for the hash of 16 MiB.
+    let hashed = tokio::task::spawn_blocking(move || (sha256_hex(&incoming.body), incoming)).await;
+    let (body_sha256, incoming) = hashed.map_err(|error| ReceiveError::Unavailable(error.to_string()))?;
+    let write = store.write(move |db| Intake::new(db, &incoming, delivery, now)?.store(incoming, body_sha256));
     // A commit that comes after this is no harm: the sender repeats, and a repetition changes nothing.
     let receipt = match tokio::time::timeout(WEBHOOK_COMMIT_TIMEOUT, write).await {
         Ok(written) => written.map_err(|error| error.to_string()),

@@ -53,9 +53,10 @@ fn the_kill_switch_is_thrown_listed_and_released() {
     douse(&engine, &RUN).ends(13).tells(&["! kill_switch"]);
     douse_as(VIEWER_TOKEN, &engine, &["resume"]).ends(5);
     assert_eq!(douse(&engine, &["resume", "-o", "json"]).ends(0).json().as_array().map(Vec::len), Some(1));
-    douse(&engine, &RUN).ends(13).tells(&["broken"]);
-    douse(&engine, &["resume", "--runbook", "restart"]).ends(0).says(&["broken"]);
-    douse(&engine, &["resume", "--server", "web1"]).ends(0);
+    douse(&engine, &RUN).ends(13).tells(&["! kill_switch", "moving"]);
+    douse(&engine, &["resume", "--server", "web1"]).ends(0).says(&["moving"]);
+    douse(&engine, &RUN).ends(13).tells(&["! kill_switch", "broken"]);
+    douse(&engine, &["resume", "--runbook", "restart"]).ends(0);
     assert_eq!(douse(&engine, &["pause", "--list", "-q"]).stdout, "");
     douse(&engine, &[&RUN[..], &["--wait"]].concat()).ends(0);
     assert_eq!(host.calls().len(), 3);

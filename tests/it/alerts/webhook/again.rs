@@ -54,9 +54,9 @@ on_both_databases! {
         assert!(episodes > 1_000, "{episodes}");
         wait_until("every episode is decided", LIMIT, || decided(&engine), |decided| *decided == episodes);
         let (decisions, executions) = (by_episode(&all(&engine, "decisions")), by_episode(&all(&engine, "executions")));
-        assert!(decisions.values().all(|ids| ids.len() == 1), "one trigger selects: one decision");
+        assert!(decisions.values().all(|ids| ids.len() == 1), "one trigger selects, or none: one decision");
         assert!(executions.values().all(|ids| ids.len() == 1), "one execution for an episode");
-        assert!(executions.len() > 900, "{}", executions.len());
+        assert!(executions.len() > 60, "{}", executions.len());
 
         for _ in 0..2 {
             for (name, body) in &bodies {
