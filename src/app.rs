@@ -15,7 +15,7 @@ use crate::audit::{EventKind, NewEvent};
 use crate::clock::Clock;
 use crate::config::{Config, EngineMode};
 use crate::engine::policy::{Draft, Policy, PolicyError, PolicySource};
-use crate::engine::{Engine, recover, schedule};
+use crate::engine::{Engine, schedule};
 use crate::limits;
 use crate::problem::Problem;
 use crate::store::{Audited, Store, StoreError, audit};
@@ -77,6 +77,7 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
     let draft = Arc::new(Draft::read(&source).map_err(AppError::Files)?);
     warn(&draft);
     let store = Store::open(draft.config.storage.url.expose()).await?;
+    let turn = store.take_turn().await?;
     let metrics = Arc::new(Metrics::new());
     let told = Arc::clone(&metrics);
     store.watch_audit(Box::new(move |audited| match audited {
@@ -92,10 +93,10 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
     metrics.reloaded(true);
     let engine = Engine::new(store, clock, transport, metrics, policy, source);
     record(&engine, EventKind::EngineStarted).await?;
-    let runs = TaskTracker::new();
-    recover::recover(&engine, &runs).await?;
-    let stages = schedule::start(&engine, &runs);
+    // Before anything is run: an address that is taken must not leave a half-started engine behind.
     let web = web::Server::start(Arc::clone(&engine)).await?;
+    let runs = TaskTracker::new();
+    let stages = schedule::start(&engine, &runs, turn);
     for address in web.addresses() {
         tracing::info!(%address, "listening");
     }

@@ -136,6 +136,8 @@ pub const DATABASE_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const DATABASE_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait for a free connection: below [`WEBHOOK_COMMIT_TIMEOUT`], so that the sender gets its 503 in time.
 pub const DATABASE_WAIT_MAX: Duration = Duration::from_secs(4);
+/// How long a starting engine waits for one that has just ended on the same PostgreSQL database.
+pub const ENGINE_TURN_WAIT: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another process's lock (a backup, `sqlite3` by hand).
 pub const DATABASE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// HTTP worker threads: requests wait for the database, not for these.

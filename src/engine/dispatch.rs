@@ -31,18 +31,15 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
             break;
         }
         // In flight from here on, so that the next look does not take it a second time.
-        let Some(cancel) = engine.in_flight.enter_new(row.id) else { continue };
+        let Some(flight) = Engine::enter_flight(engine, row.id) else { continue };
         taken += 1;
-        let engine = Arc::clone(engine);
         runs.spawn(async move {
-            if let Err(error) = start(&engine, row.id, &row.server, cancel).await {
+            let (engine, cancel) = (&flight.engine, flight.cancel.clone());
+            if let Err(error) = start(engine, row.id, &row.server, cancel).await {
                 tracing::error!(execution = %row.id, %error, "an execution could not be started; it is tried again");
                 // What fails at once must not be tried again at once.
                 engine.clock.sleep(limits::POLL_INTERVAL).await;
             }
-            engine.in_flight.leave(row.id);
-            // A slot, and perhaps a target, became free.
-            engine.wake.all();
         });
     }
     Ok(taken)

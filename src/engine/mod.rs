@@ -188,6 +188,30 @@ impl Wake {
     }
 }
 
+/// An execution in this process's hands. Whatever becomes of its task, also a panic, the slot is free afterwards.
+pub(crate) struct Flight {
+    pub(crate) engine: Arc<Engine>,
+    id: ExecutionId,
+    /// Cancelled by [`InFlight::cancel`].
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Engine {
+    /// Takes an execution in hand, unless this process has it already.
+    pub(crate) fn enter_flight(engine: &Arc<Self>, id: ExecutionId) -> Option<Flight> {
+        let cancel = engine.in_flight.enter_new(id)?;
+        Some(Flight { engine: Arc::clone(engine), id, cancel })
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.engine.in_flight.leave(self.id);
+        // A slot, and perhaps a target, became free.
+        self.engine.wake.all();
+    }
+}
+
 /// The executions that this process runs now, so that a cancel reaches the running command.
 #[derive(Default)]
 pub struct InFlight(Mutex<HashMap<ExecutionId, CancellationToken>>);

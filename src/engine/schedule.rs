@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::{Engine, acts, dispatch, fetch, gating, matching};
+use super::{Engine, acts, dispatch, fetch, gating, matching, recover};
 use crate::limits;
-use crate::store::StoreError;
+use crate::store::{EngineTurn, StoreError};
 
 /// Starts every stage; the tasks end after [`Engine::stopping`] is set and what they were at is done. Executions are
-/// spawned on `runs`.
-pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
+/// spawned on `runs`. The engine stops by itself when `turn` goes to another one.
+pub fn start(engine: &Arc<Engine>, runs: &TaskTracker, turn: EngineTurn) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let e = Arc::clone(engine);
     tasks.spawn(async move {
@@ -32,7 +32,26 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
     });
     let (e, r) = (Arc::clone(engine), runs.clone());
     tasks.spawn(async move {
-        repeat(&e, "dispatch", &e.wake.dispatch, || async { dispatch::start_due(&e, &r).await.map(drop) }).await;
+        repeat(&e, "dispatch", &e.wake.dispatch, || async {
+            recover::take_up(&e, &r).await?;
+            dispatch::start_due(&e, &r).await.map(drop)
+        })
+        .await;
+    });
+    let e = Arc::clone(engine);
+    tasks.spawn(async move {
+        let never = Notify::new();
+        repeat(&e, "turn", &never, || async {
+            match turn.keep().await {
+                Err(error @ StoreError::Taken { .. }) => {
+                    tracing::error!(%error, "this engine stops: another one took the database while it was away");
+                    e.stopping.cancel();
+                    Ok(())
+                }
+                other => other,
+            }
+        })
+        .await;
     });
     let e = Arc::clone(engine);
     tasks.spawn(async move { repeat(&e, "fetch", e.fetch.woken(), || fetch::run(&e)).await });

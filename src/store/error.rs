@@ -12,11 +12,15 @@ pub enum StoreError {
     Url { url: String, problem: String },
     /// Another process uses this data directory.
     #[error(
-        "{} is locked by another douse process{holder}: stop it first, or give this one another storage.path; \
-         several processes can share a PostgreSQL database",
+        "{} is locked by another douse process{holder}: stop it first, or give this one another storage.path",
         path.display()
     )]
     Locked { path: PathBuf, holder: String },
+    /// Another engine runs executions on this database.
+    #[error(
+        "another douse engine uses this PostgreSQL database{holder}: stop it first; in this release one engine works on a database"
+    )]
+    Taken { holder: String },
     /// The data directory or its database cannot be made or opened.
     #[error("cannot {what} {}: {problem}", path.display())]
     Directory { what: &'static str, path: PathBuf, problem: String },

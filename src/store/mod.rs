@@ -40,6 +40,7 @@ mod migrate;
 mod page;
 mod schema;
 mod tally;
+mod turn;
 mod types;
 mod writer;
 
@@ -59,6 +60,7 @@ pub use locks::{lock_breaker, lock_decisions, lock_ingest};
 pub use page::{Page, Paged};
 use tally::Tally;
 pub use tally::{AuditWatch, Audited};
+pub use turn::EngineTurn;
 pub use types::Json;
 use writer::Writer;
 
@@ -79,6 +81,8 @@ enum Pools {
     },
     Pg {
         connections: Pool<Opener>,
+        /// Opens the connection that holds the engine's lock.
+        turn: Opener,
         /// Drives the connections, whichever runtime a caller lives in. `None` only while it is shut down.
         runtime: Option<Runtime>,
     },
@@ -227,12 +231,13 @@ fn open_pg(config: tokio_postgres::Config) -> Result<Pools, StoreError> {
         .enable_all()
         .build()
         .map_err(|error| StoreError::Unavailable(format!("no thread for PostgreSQL: {error}")))?;
-    let opened = Opener::pg(config, runtime.handle().clone()).and_then(|opener| {
-        migrate::up(&mut opener.connect()?)?;
-        pool(opener, limits::DATABASE_CONNECTIONS_MAX)
+    let opener = || Opener::pg(config.clone(), runtime.handle().clone());
+    let opened = opener().and_then(|turn| {
+        migrate::up(&mut turn.connect()?)?;
+        Ok((pool(opener()?, limits::DATABASE_CONNECTIONS_MAX)?, turn))
     });
     match opened {
-        Ok(connections) => Ok(Pools::Pg { connections, runtime: Some(runtime) }),
+        Ok((connections, turn)) => Ok(Pools::Pg { connections, turn, runtime: Some(runtime) }),
         Err(error) => {
             runtime.shutdown_background();
             Err(error)

@@ -143,7 +143,7 @@ impl Bench {
         self.transport = Arc::new(FakeTransport::new());
         answers(&self.transport);
         self.engine = engine(&self.store, &self.source, Arc::clone(&self.transport), Clock::System).await;
-        recover::recover(&self.engine, &self.tasks).await.unwrap();
+        recover::take_up(&self.engine, &self.tasks).await.unwrap();
     }
 
     /// Frees a server, whoever holds it: for the next round of a test.
