@@ -85,7 +85,7 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
         Audited::Failed => told.audit_failed(),
     }));
     let now = clock.now();
-    let policy = Policy::enforce(&store, Arc::clone(&draft), "engine", now).await?;
+    let policy = Policy::enforce(&store, Arc::clone(&draft), "engine", None, now).await?;
     let transport = match transport {
         Some(transport) => transport,
         None => Arc::new(over_ssh(&draft.config, &metrics)),

@@ -32,6 +32,9 @@ enum Command {
     /// Say yes: to one execution, or to all members of a batch
     Approve {
         id: String,
+        /// Only if the plan is still the one that `show` showed; a batch needs it
+        #[arg(long, value_name = "HASH")]
+        plan_hash: Option<String>,
         #[command(flatten)]
         reason: Reason,
     },
@@ -68,8 +71,8 @@ impl Approvals {
                 let approval = client.get(&format!("approvals/{}", segment(&id)), &[]).await?;
                 self.output.one(&approval, "id", show)?;
             }
-            Command::Approve { id, reason } => {
-                let body = reason.reason.map_or_else(|| json!({}), |reason| json!({"reason": reason}));
+            Command::Approve { id, plan_hash, reason } => {
+                let body = json!({"reason": reason.reason, "plan_hash": plan_hash});
                 let answer = client.post(&format!("approvals/{}/approve", segment(&id)), &body).await?;
                 self.output.one(&answer, "id", decided)?;
             }
@@ -116,7 +119,10 @@ fn show(approval: &Value) -> String {
                 lines.push_str(&indented("   undo $ ", &step.get("undo").map(plain).unwrap_or_default()));
             }
         }
-        lines.push_str(&format!("  plan hash {}\n", text(member, "plan_hash")));
+    }
+    if text(approval, "state") == "pending" {
+        let (id, hash) = (text(approval, "id"), text(approval, "plan_hash"));
+        lines.push_str(&format!("\ndouse approvals approve {id} --plan-hash {hash}\n"));
     }
     lines
 }

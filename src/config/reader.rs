@@ -187,10 +187,13 @@ impl<'r, 'n> MapReader<'r, 'n> {
     pub(super) fn url(&mut self, key: &'static str) -> Option<String> {
         let read = |text: &str| {
             let url = reqwest::Url::parse(text).ok()?;
-            let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+            // Addresses are shown to everybody who may read: no credential may stand in them.
+            let is_bare = url.username().is_empty() && url.password().is_none();
+            let is_web = matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare;
             is_web.then(|| text.trim_end_matches('/').to_owned())
         };
-        self.parsed_by(key, "an address as in http://localhost:9090", read).map(|at| at.value)
+        self.parsed_by(key, "an address as in http://localhost:9090, without a user and password", read)
+            .map(|at| at.value)
     }
 
     /// The secrets under `key` or in the files under `file_key`: a single one or a list. Never an empty one.

@@ -8,6 +8,9 @@ use super::reader::{MapReader, Reading};
 /// A shorter token could be guessed.
 const TOKEN_CHARS_MIN: usize = 8;
 
+/// Names that the records use for what no person did.
+const RESERVED: [&str; 4] = ["auto", "engine", "system", "alertmanager"];
+
 words! {
     /// What a token may do; each role may do all that the ones before it may.
     Role {
@@ -46,6 +49,10 @@ pub(super) fn read<'r>(reading: &'r Reading<'r>, auth: &mut MapReader<'r, '_>) -
         }
         map.finish();
         let (Some(name), Some(role)) = (name, role) else { continue };
+        if RESERVED.contains(&name.value.as_str()) {
+            let message = format!("`{}` stands for Douse itself in its records", name.value);
+            reading.problem(name.place.problem("E103", message).hint("name the token after who uses it"));
+        }
         if tokens.iter().any(|other| other.name == name.value) {
             reading.problem(name.place.problem("E110", format!("two tokens are called `{}`", name.value)));
         }

@@ -20,7 +20,7 @@ use super::record::{self, Author, Evidence, Loaded};
 use super::{Engine, Policy};
 
 pub use again::roll_back;
-pub use batch::{approve_batch, reject_batch};
+pub use batch::{approve_batch, reject_batch, shown_hash};
 
 /// Who acts.
 #[derive(Clone, PartialEq, Eq, Debug)]

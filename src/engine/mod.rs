@@ -101,34 +101,29 @@ impl Engine {
         let _one_at_a_time = self.reloading.lock().await;
         let result = self.read_and_enforce(actor).await;
         self.metrics.reloaded(result.is_ok());
-        let payload = match &result {
-            Ok(policy) => json!({ "status": "SUCCEEDED", "policyVersion": policy.version }),
-            Err(error) => json!({ "status": "FAILED", "errorMessage": error.to_string() }),
-        };
         match &result {
             Ok(policy) => tracing::info!(actor, version = policy.version, "reloaded"),
-            Err(error) => tracing::error!(actor, %error, "not reloaded; what was in force stays in force"),
+            Err(error) => {
+                tracing::error!(actor, %error, "not reloaded; what was in force stays in force");
+                let payload = json!({ "status": "FAILED", "errorMessage": error.to_string() });
+                let (event, version) = (self.reloaded(actor, payload), self.policy().version.clone());
+                let now = self.clock.now();
+                self.store.write(move |db| audit::append(db, &event, &version, now)).await?;
+            }
         }
-        let (event, version, now) = (
-            NewEvent::of(
-                EventKind::ConfigReloaded,
-                actor,
-                "config",
-                self.source.config_file.display().to_string(),
-                payload,
-            ),
-            self.policy().version.clone(),
-            self.clock.now(),
-        );
-        self.store.write(move |db| audit::append(db, &event, &version, now)).await?;
         result
+    }
+
+    fn reloaded(&self, actor: &str, payload: serde_json::Value) -> NewEvent {
+        let file = self.source.config_file.display().to_string();
+        NewEvent::of(EventKind::ConfigReloaded, actor, "config", file, payload)
     }
 
     /// Makes the snapshot again after people changed what the database adds to the files: servers.
     pub async fn refresh(&self, actor: &str) -> Result<Arc<Policy>, ReloadError> {
         let _one_at_a_time = self.reloading.lock().await;
         let draft = self.policy().draft();
-        Ok(self.put_in_force(Policy::enforce(&self.store, draft, actor, self.clock.now()).await?))
+        Ok(self.put_in_force(Policy::enforce(&self.store, draft, actor, None, self.clock.now()).await?))
     }
 
     async fn read_and_enforce(&self, actor: &str) -> Result<Arc<Policy>, ReloadError> {
@@ -140,7 +135,8 @@ impl Engine {
         for problem in &draft.warnings {
             tracing::warn!("{problem}");
         }
-        Ok(self.put_in_force(Policy::enforce(&self.store, Arc::new(draft), actor, self.clock.now()).await?))
+        let told = self.reloaded(actor, json!({ "status": "SUCCEEDED" }));
+        Ok(self.put_in_force(Policy::enforce(&self.store, Arc::new(draft), actor, Some(told), self.clock.now()).await?))
     }
 
     fn put_in_force(&self, policy: Policy) -> Arc<Policy> {

@@ -62,7 +62,11 @@ fn admit(engine: &Engine, request: &ServiceRequest) -> Result<Option<Person>, Ap
             );
             Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message))
         }
-        // A path or method that is no route: there is nothing behind it, and whoever has a token may know that.
+        None if request.match_pattern().is_some() => {
+            let message = format!("{} {} is for nobody", request.method(), request.path());
+            Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message))
+        }
+        // A path that is no route: there is nothing behind it, and whoever has a token may know that.
         Some(_) | None => Ok(Some(person)),
     }
 }

@@ -106,7 +106,8 @@ CREATE UNIQUE INDEX alerts_episode_id_identity_hash ON alerts (episode_id, ident
 CREATE INDEX alerts_delivery_id ON alerts (delivery_id);
 CREATE INDEX alerts_source_fingerprint ON alerts (source, fingerprint);
 CREATE INDEX alerts_source_identity_hash ON alerts (source, identity_hash);
-CREATE INDEX alerts_alert_name_id ON alerts (alert_name, id);
+-- A hash: a btree refuses names of more than some 2,700 bytes, and labels may be longer.
+CREATE INDEX alerts_alert_name_id ON alerts USING hash (alert_name);
 CREATE INDEX alerts_status_id ON alerts (status, id);
 
 -- A runbook that the database has seen, and what an operator decided about it.

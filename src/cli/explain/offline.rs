@@ -36,7 +36,8 @@ pub(super) async fn explain(
     let failed = |error: &dyn std::fmt::Display| Failure::error(format!("the gates cannot be asked: {error}"));
     let url = format!("sqlite://{}/explain.db", scratch.0.display());
     let store = Store::open(&url).await.map_err(|error| failed(&error))?;
-    let policy = Policy::enforce(&store, Arc::new(draft), "explain", now).await.map_err(|error| failed(&error))?;
+    let policy =
+        Policy::enforce(&store, Arc::new(draft), "explain", None, now).await.map_err(|error| failed(&error))?;
     let incident = Incident::imagined(labels, annotations, source, &policy, now);
     let explained = store.read(move |db| gating::explain(db, &policy, &incident, now)).await;
     note("asked of the files alone: no engine's history, pauses or overrides are known here");

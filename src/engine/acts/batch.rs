@@ -1,10 +1,11 @@
 //! One yes, or no, for several executions: exactly those that were shown, with exactly the plans that were shown.
 
+use crate::audit::canonical::sha256_hex;
 use crate::execution::{Event, Status};
 use crate::id::{BatchId, ExecutionId};
 use crate::store::batches::{self, BatchRow};
 use crate::store::executions::ExecutionRow;
-use crate::store::{BatchState, Db, StoreError};
+use crate::store::{BatchState, Db, StoreError, lock_decisions};
 
 use super::{ActError, Author, Evidence, Loaded, Person, may_answer, may_approve_own, optional, record, required};
 use crate::engine::Engine;
@@ -19,15 +20,24 @@ pub struct Answered {
     pub left: Vec<ExecutionId>,
 }
 
-/// Says yes to the members of a batch that still wait. Later executions open a new batch.
+/// What a person who looks at a batch sees: a hash over its members and their plans. Another member, another hash.
+pub fn shown_hash(batch: &BatchRow) -> String {
+    let members: Vec<String> =
+        batch.members_json.0.iter().map(|member| format!("{} {}", member.execution_id, member.plan_hash)).collect();
+    sha256_hex(members.join("\n").as_bytes())
+}
+
+/// Says yes to the members of a batch that still wait. `shown` is the [`shown_hash`] of the batch that was looked at: one
+/// that took another member meanwhile is refused, so that nobody agrees to what they did not see.
 pub async fn approve_batch(
     engine: &Engine,
     id: BatchId,
     by: &Person,
+    shown: Option<String>,
     reason: Option<String>,
 ) -> Result<Answered, ActError> {
     let reason = optional(reason)?;
-    let answered = answer(engine, id, by, BatchState::Approved, reason).await?;
+    let answered = answer(engine, id, by, BatchState::Approved, shown, reason).await?;
     engine.wake.dispatch.notify_one();
     Ok(answered)
 }
@@ -35,7 +45,7 @@ pub async fn approve_batch(
 /// Says no to the members of a batch that still wait, and why.
 pub async fn reject_batch(engine: &Engine, id: BatchId, by: &Person, reason: String) -> Result<Answered, ActError> {
     let reason = required(&reason)?;
-    let answered = answer(engine, id, by, BatchState::Rejected, Some(reason)).await?;
+    let answered = answer(engine, id, by, BatchState::Rejected, None, Some(reason)).await?;
     for row in &answered.done {
         engine.metrics.execution_closed(&row.runbook, row.status, row.mode.as_str());
     }
@@ -47,11 +57,36 @@ async fn answer(
     id: BatchId,
     by: &Person,
     to: BatchState,
+    shown: Option<String>,
     reason: Option<String>,
 ) -> Result<Answered, ActError> {
     let (author, person) = (Author::person(engine, by), by.clone());
-    let done = engine.store.write(move |db: &mut Db| answer_in(db, id, &person, to, reason.as_deref(), &author));
+    let done = engine.store.write(move |db: &mut Db| {
+        // A run that joins at this moment joins before or after, never in between.
+        lock_decisions(db)?;
+        if to == BatchState::Approved
+            && let Some(refusal) = not_as_shown(&batches::get(db, id)?, shown.as_deref())
+        {
+            return Ok(Err(ActError::Conflict(refusal)));
+        }
+        answer_in(db, id, &person, to, reason.as_deref(), &author)
+    });
     done.await?
+}
+
+/// Why a batch is not the one that was looked at.
+fn not_as_shown(batch: &BatchRow, shown: Option<&str>) -> Option<String> {
+    let (id, members) = (batch.id, batch.members_json.0.len());
+    match shown {
+        Some(shown) if shown == shown_hash(batch) => None,
+        Some(_) => Some(format!(
+            "batch {id} is not as it was when you looked: it has {members} members now; look at it again before you approve"
+        )),
+        None => Some(format!(
+            "batch {id} has {members} members and may take more: look at it with `douse approvals show {id}`, and approve \
+             it with the plan hash that stands there"
+        )),
+    }
 }
 
 fn answer_in(

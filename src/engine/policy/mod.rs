@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::audit::NewEvent;
 use crate::audit::canonical::payload_hash;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -21,7 +22,7 @@ use crate::id::RunbookId;
 use crate::inventory::Inventory;
 use crate::inventory::resolve::DuplicateServer;
 use crate::runbook::model::Runbook;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, audit, decisions, executions};
 use crate::trigger;
 
 pub use read::{Draft, PolicySource};
@@ -71,10 +72,23 @@ pub enum PolicyError {
 
 impl Policy {
     /// Records `draft` in the database and makes the snapshot. Nothing is recorded if it cannot be put in force.
-    pub async fn enforce(store: &Store, draft: Arc<Draft>, actor: &str, now: Timestamp) -> Result<Self, PolicyError> {
+    ///
+    /// `told` is written in the same transaction. What a gate holds is asked again: the new policy may let it run.
+    pub async fn enforce(
+        store: &Store,
+        draft: Arc<Draft>,
+        actor: &str,
+        told: Option<NewEvent>,
+        now: Timestamp,
+    ) -> Result<Self, PolicyError> {
         let version = version_of(&draft)?;
         let (recorded, actor, version_text) = (Arc::clone(&draft), actor.to_owned(), version.clone());
         let made = store.write(move |db| {
+            if let Some(event) = told {
+                audit::append(db, &event, &version_text, now)?;
+            }
+            decisions::release_held(db, now)?;
+            executions::release_held(db, now)?;
             let (runbooks, made) = sync::record(db, &recorded, &actor, &version_text, now)?;
             let servers = recorded.servers.iter().cloned().chain(made);
             // Given up: nothing of this draft stays recorded.

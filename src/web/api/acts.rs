@@ -17,7 +17,7 @@ use crate::web::error::ApiError;
 #[serde(deny_unknown_fields, default)]
 pub struct Approval {
     pub reason: Option<String>,
-    /// Hash of the plan that was looked at; another plan is then refused.
+    /// Hash of the plan that was looked at; another plan is then refused. A batch needs it.
     pub plan_hash: Option<String>,
 }
 

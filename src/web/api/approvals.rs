@@ -46,6 +46,8 @@ pub struct ApprovalView {
     /// What the gates that ask for it say.
     pub reasons: Vec<String>,
     pub decided_by: Option<String>,
+    /// Names exactly what is shown here. A yes to a batch must carry it.
+    pub plan_hash: String,
     pub members: Vec<MemberView>,
 }
 
@@ -101,7 +103,7 @@ pub async fn approve(
     let named = named(&engine, &id).await?;
     match named {
         Named::Execution(id) => drop(acts::approve(&engine, id, &person, body.plan_hash, body.reason).await?),
-        Named::Batch(id) => drop(acts::approve_batch(&engine, id, &person, body.reason).await?),
+        Named::Batch(id) => drop(acts::approve_batch(&engine, id, &person, body.plan_hash, body.reason).await?),
     }
     view(&engine, named).await
 }
@@ -201,6 +203,7 @@ fn of_execution(
         expires_at: row.expires_at,
         reasons,
         decided_by: row.approved_by.clone().or_else(|| details.rejected_by.clone()),
+        plan_hash: details.plan_hash.clone(),
         members: vec![member(&row, details)],
         runbook: row.runbook,
     })
@@ -233,6 +236,7 @@ fn of_batch(db: &mut Db, policy: &Policy, batch: BatchRow) -> Result<ApprovalVie
         created_at: batch.created_at,
         expires_at,
         reasons: told.into_iter().collect(),
+        plan_hash: acts::shown_hash(&batch),
         decided_by: batch.decided_by,
         members,
         runbook: batch.runbook,

@@ -15,7 +15,7 @@ use crate::engine::gating::{self, Answer, Incident, RunRequest};
 use crate::gate::Verdict;
 use crate::limits;
 use crate::store::idempotency::{self, KeyRow};
-use crate::store::{Db, Json, StoreError, alerts, episodes};
+use crate::store::{Db, Json, StoreError, alerts, episodes, lock_decisions};
 use crate::web::auth::Person;
 use crate::web::body::Body;
 use crate::web::error::ApiError;
@@ -74,6 +74,8 @@ pub async fn execute(
     let key = key_of(&http)?.filter(|_| !body.dry_run);
     let hash = payload_hash(&json!({ "runbook": name, "body": body })).map_err(|_| broken())?;
     let keyed = engine.store.write(move |db: &mut Db| {
+        // Two equal requests at the same moment: the second waits for the first one's answer.
+        lock_decisions(db)?;
         if let Some(key) = &key
             && let Some(row) = idempotency::get(db, key, &person.name)?
         {

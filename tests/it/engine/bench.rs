@@ -340,7 +340,7 @@ impl Bench {
 
 async fn engine(store: &Store, source: &PolicySource, transport: Arc<FakeTransport>, clock: Clock) -> Arc<Engine> {
     let draft = Draft::read(source).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let policy = Policy::enforce(store, Arc::new(draft), "test", clock.now()).await.unwrap();
+    let policy = Policy::enforce(store, Arc::new(draft), "test", None, clock.now()).await.unwrap();
     Engine::new(store.clone(), clock, transport, Arc::new(Metrics::new()), policy, source.clone())
 }
 
