@@ -127,10 +127,9 @@ impl Metrics {
         self.alerts_received.get_or_create(&SourceStatus { source: source.to_owned(), status }).inc();
     }
 
-    /// A webhook of `source` was answered.
-    pub fn webhook_answered(&self, source: &str, took: Duration, now: Timestamp) {
+    /// A webhook was answered.
+    pub fn webhook_answered(&self, took: Duration) {
         self.webhook_duration.observe(took.as_secs_f64());
-        self.delivered(source, now);
     }
 
     /// `source` last delivered then.
@@ -333,7 +332,8 @@ mod tests {
     fn every_metric_is_rendered_under_its_documented_name() {
         let metrics = Metrics::new();
         metrics.alert_received("main", "stored");
-        metrics.webhook_answered("main", Duration::from_millis(3), "2026-03-03T10:00:00Z".parse().unwrap());
+        metrics.webhook_answered(Duration::from_millis(3));
+        metrics.delivered("main", "2026-03-03T10:00:00Z".parse().unwrap());
         metrics.decided("restart", "held", "cooldown");
         metrics.execution_started();
         metrics.execution_ended("restart", Status::Completed, "auto", Duration::from_secs(2));

@@ -172,9 +172,15 @@ pub async fn expire(engine: &Engine) -> Result<usize, StoreError> {
             }
             record::record(db, loaded, &[(Event::Expired, Evidence::None)], &author).map(Result::ok)
         });
-        if let Some(loaded) = expired.await? {
-            engine.metrics.execution_closed(&loaded.row.runbook, loaded.row.status, loaded.row.mode.as_str());
-            count += 1;
+        match expired.await {
+            Ok(None) => {}
+            Ok(Some(loaded)) => {
+                engine.metrics.execution_closed(&loaded.row.runbook, loaded.row.status, loaded.row.mode.as_str());
+                count += 1;
+            }
+            Err(error) if error.is_retryable() => return Err(error),
+            // One that cannot be read never keeps the others waiting.
+            Err(error) => tracing::error!(execution = %row.id, %error, "an execution could not be expired"),
         }
     }
     Ok(count)

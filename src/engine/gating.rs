@@ -20,9 +20,9 @@ pub mod rows;
 mod start;
 
 pub use claim::{Claimed, claim};
-pub use decide::{Decided, decide, decide_again, decide_no_match};
+pub use decide::{Decided, decide, decide_again, decide_episode_again, decide_no_match};
 pub use explain::explain;
 pub use outcome::{record_outcome, target_freed};
 pub use person::{Answer, RunRequest, request, retry};
 pub use prepare::Incident;
-pub use recheck::{episode_changed, recheck_due, withdraw_resolved};
+pub use recheck::{recheck_due, withdraw_resolved};

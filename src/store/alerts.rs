@@ -176,9 +176,10 @@ pub fn list(db: &mut Db, filter: &AlertFilter, page: Page<AlertId>) -> Result<Pa
     Ok(page.cut(rows, |row| row.id))
 }
 
-/// Notes on an alert which trigger selected its episode, and what was done.
+/// Notes on an alert which trigger selected its episode, and what was decided; the first trigger keeps its note.
 pub fn set_action(db: &mut Db, id: AlertId, trigger: Option<&str>, action: &str) -> Result<(), StoreError> {
     each_backend!(db, c => diesel::update(alerts::table.find(id))
+        .filter(alerts::action_taken.is_null().or(alerts::matched_trigger.is_null()).or(alerts::matched_trigger.eq(trigger)))
         .set((alerts::matched_trigger.eq(trigger), alerts::action_taken.eq(action)))
         .execute(c))?;
     Ok(())

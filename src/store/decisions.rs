@@ -152,6 +152,25 @@ pub fn release_episodes(db: &mut Db, episodes: &[EpisodeId], now: Timestamp) -> 
     Ok(released)
 }
 
+/// The decisions of episodes that fire after all, withdrawn because their alert had ended, are asked again at `now`.
+pub fn revive_episodes(db: &mut Db, episodes: &[EpisodeId], now: Timestamp) -> Result<usize, StoreError> {
+    let mut revived = 0;
+    for some in episodes.chunks(CHUNK) {
+        revived += each_backend!(db, c => diesel::update(decisions::table)
+            .filter(decisions::episode_id.eq_any(some))
+            .filter(decisions::verdict.eq(DecisionVerdict::Withdrawn))
+            .filter(decisions::execution_id.is_null())
+            .set((
+                decisions::verdict.eq(DecisionVerdict::Held),
+                decisions::hold_reason.eq(decisions::skip_reason),
+                decisions::skip_reason.eq(None::<String>),
+                decisions::held_until.eq(now),
+            ))
+            .execute(c))?;
+    }
+    Ok(revived)
+}
+
 /// When the next held decision is due; `None` if none waits for a time.
 pub fn next_due(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
     let earliest: Option<Option<Timestamp>> = each_backend!(db, c => decisions::table

@@ -221,10 +221,16 @@ pub fn release_server(db: &mut Db, server: &str, now: Timestamp) -> Result<usize
 }
 
 /// Executions that have not started and whose episode is over, oldest first.
-pub fn of_closed_episodes(db: &mut Db, limit: i64) -> Result<Vec<ExecutionRow>, StoreError> {
+pub fn of_closed_episodes(
+    db: &mut Db,
+    after: Option<ExecutionId>,
+    limit: i64,
+) -> Result<Vec<ExecutionRow>, StoreError> {
     let waiting = [Status::Pending, Status::Approved];
+    let after = after.unwrap_or(ExecutionId(uuid::Uuid::nil()));
     Ok(each_backend!(db, c => executions::table
         .inner_join(episodes::table)
+        .filter(executions::id.gt(after))
         .filter(executions::status.eq_any(waiting))
         .filter(executions::origin.eq(Origin::Alert))
         .filter(episodes::state.ne(EpisodeState::Open))

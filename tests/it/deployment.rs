@@ -115,7 +115,8 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 fn metrics() -> BTreeSet<String> {
     let all = Metrics::new();
     all.alert_received("main", "stored");
-    all.webhook_answered("main", Duration::ZERO, "2026-03-03T10:00:00Z".parse().unwrap());
+    all.webhook_answered(Duration::ZERO);
+    all.delivered("main", "2026-03-03T10:00:00Z".parse().unwrap());
     all.decided("restart", "held", "cooldown");
     all.execution_closed("restart", Status::Rejected, "auto");
     all.rolled_back("restart", RollbackState::Done);

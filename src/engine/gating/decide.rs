@@ -11,7 +11,7 @@ use crate::engine::record::Author;
 use crate::engine::{Engine, Policy};
 use crate::execution::Origin;
 use crate::gate::{Evaluation, GateVerdict, Reason, Verdict, queue};
-use crate::id::{DecisionId, ExecutionId};
+use crate::id::{DecisionId, EpisodeId, ExecutionId};
 use crate::store::decisions::{self, DecisionRow};
 use crate::store::{Db, DecisionVerdict, Json, StoreError, alerts, audit, episodes, lock_decisions, triggers};
 use crate::trigger::Selectable;
@@ -100,6 +100,7 @@ pub fn decide_no_match(
     let decision =
         DecisionRow { alert_id: Some(*alert), verdict: DecisionVerdict::NoMatch, ..blank(episode.id, policy, now) };
     decisions::insert(db, &decision)?;
+    alerts::set_action(db, *alert, None, decision.verdict.as_str())?;
     tell(db, policy, &decision, &[], now)?;
     Ok(Decided { decision, is_news: true, execution: None, secrets: BTreeMap::new() })
 }
@@ -127,6 +128,35 @@ pub fn decide_again(
     };
     let incident = Incident::stored(episode, &alert);
     settle(db, policy, &incident, DecisionRow { rechecks: row.rechecks.saturating_add(1), ..row }, now).map(Some)
+}
+
+/// Asks about every decision of an episode again, and decides for the triggers that select it only now: the files may have
+/// changed since.
+pub fn decide_episode_again(
+    db: &mut Db,
+    policy: &Arc<Policy>,
+    id: EpisodeId,
+    now: Timestamp,
+) -> Result<Vec<Decided>, StoreError> {
+    lock_decisions(db)?;
+    let known = decisions::of_episode(db, id)?;
+    let mut decided = Vec::new();
+    for row in &known {
+        decided.extend(decide_again(db, policy, row.id, now)?);
+    }
+    let Some(alert) = alerts::newest_firing(db, id)? else { return Ok(decided) };
+    let episode = episodes::get(db, id)?;
+    let began = episode.created_at;
+    let incident = Incident::stored(episode, &alert);
+    for entry in policy.triggers.select(&incident.source, &incident.alert, began) {
+        let is_known = |row: &DecisionRow| {
+            row.runbook.as_deref() == Some(&entry.runbook) && row.trigger_name.as_deref() == Some(entry.trigger.name())
+        };
+        if !known.iter().any(is_known) {
+            decided.push(decide(db, policy, &incident, entry, now)?);
+        }
+    }
+    Ok(decided)
 }
 
 /// Asks the gates about a decision's row, and writes the answer and what follows.
@@ -172,6 +202,9 @@ fn settle(
         }
     }
     decisions::update(db, &row)?;
+    if let Some(alert) = row.alert_id {
+        alerts::set_action(db, alert, Some(&trigger), row.verdict.as_str())?;
+    }
     let is_news = before.gates_json.0 == Value::Array(Vec::new())
         || (before.verdict, &before.hold_reason, &before.skip_reason)
             != (row.verdict, &row.hold_reason, &row.skip_reason);
@@ -235,7 +268,7 @@ fn verdict(evaluation: &Evaluation, was_held: bool) -> DecisionVerdict {
     }
 }
 
-fn blank(episode: crate::id::EpisodeId, policy: &Policy, now: Timestamp) -> DecisionRow {
+fn blank(episode: EpisodeId, policy: &Policy, now: Timestamp) -> DecisionRow {
     DecisionRow {
         id: DecisionId::new(),
         episode_id: episode,

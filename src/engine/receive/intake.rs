@@ -33,6 +33,8 @@ pub(super) struct Intake<'db> {
     alerts: Vec<AlertRow>,
     quarantined: Vec<QuarantinedRow>,
     receipt: Receipt,
+    /// Episodes that fire after all.
+    reopened: Vec<EpisodeId>,
 }
 
 impl<'db> Intake<'db> {
@@ -82,6 +84,7 @@ impl<'db> Intake<'db> {
             alerts: Vec::new(),
             quarantined: Vec::new(),
             receipt,
+            reopened: Vec::new(),
         })
     }
 
@@ -96,7 +99,7 @@ impl<'db> Intake<'db> {
                 }
             }
         }
-        let Self { db, now, delivery, receipt, .. } = self;
+        let Self { db, now, delivery, receipt, reopened, .. } = self;
         sources::seen(db, &incoming.source, now)?;
         deliveries::insert(
             db,
@@ -123,6 +126,7 @@ impl<'db> Intake<'db> {
         ingest::insert_episodes(db, &self.begun.into_values().collect::<Vec<_>>())?;
         ingest::insert_alerts(db, &self.alerts)?;
         decisions::release_episodes(db, &receipt.ended, now)?;
+        decisions::revive_episodes(db, &reopened, now)?;
         Ok(receipt)
     }
 
@@ -205,6 +209,9 @@ impl<'db> Intake<'db> {
         }
         row.set_episode(episode, self.now);
         let row = row.clone();
+        if matches!(outcome, Outcome::Reopened(_)) {
+            self.reopened.push(row.id);
+        }
         self.write_back(row);
     }
 
@@ -229,6 +236,9 @@ impl<'db> Intake<'db> {
         }
         let before = row.episode();
         row.set_episode(outcome.episode(), if before == *outcome.episode() { row.updated_at } else { self.now });
+        if matches!(outcome, Outcome::Reopened(_)) {
+            self.reopened.push(row.id);
+        }
         if is_firing && row.alert_id.is_none() && !matches!(outcome, Outcome::UnknownResolved(_)) {
             row.alert_id = Some(id);
         }

@@ -100,10 +100,7 @@ pub async fn replay(
             if let Some(row) = rows.iter().find(|row| row.execution_id.is_some()) {
                 return Ok(Err(row.execution_id));
             }
-            let mut asked = Vec::new();
-            for row in &rows {
-                asked.extend(gating::decide_again(db, &policy, row.id, now)?);
-            }
+            let asked = gating::decide_episode_again(db, &policy, episode, now)?;
             let payload = json!({ "alertId": id, "decisions": asked.len() });
             let mut event =
                 NewEvent::of(EventKind::AlertReplayed, person.name.clone(), "alert", id.to_string(), payload);

@@ -50,8 +50,10 @@ pub async fn deliver(
         return Err(unauthenticated());
     };
     let answer = take(&engine, source, &request, payload).await;
-    engine.metrics.webhook_answered(&source.name, started.elapsed(), engine.clock.now());
+    engine.metrics.webhook_answered(started.elapsed());
     let receipt = answer?;
+    // Only what was taken: a wrong token must not look like a source that is alive.
+    engine.metrics.delivered(&source.name, engine.clock.now());
     for result in &receipt.results {
         engine.metrics.alert_received(&source.name, result.taken.as_str());
     }
