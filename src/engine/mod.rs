@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::id::ExecutionId;
 use crate::problem::Problem;
 use crate::store::{Store, StoreError, audit};
@@ -135,7 +136,11 @@ impl Engine {
         for problem in &draft.warnings {
             tracing::warn!("{problem}");
         }
-        let told = self.reloaded(actor, json!({ "status": "SUCCEEDED" }));
+        let waiting = needs_restart(&self.policy().config, &draft.config);
+        if !waiting.is_empty() {
+            tracing::warn!(keys = waiting.join(", "), "changed in the configuration; in force only after a restart");
+        }
+        let told = self.reloaded(actor, json!({ "status": "SUCCEEDED", "needsRestart": waiting }));
         Ok(self.put_in_force(Policy::enforce(&self.store, Arc::new(draft), actor, Some(told), self.clock.now()).await?))
     }
 
@@ -182,6 +187,16 @@ impl Wake {
         self.gating.notify_one();
         self.dispatch.notify_one();
     }
+}
+
+/// The keys that a reload does not change: they were used when the engine started.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let changed = [
+        ("storage.url", old.storage.url != new.storage.url),
+        ("web.listen_addresses", old.web.listen_addresses != new.web.listen_addresses),
+        ("limits.sessions_per_server", old.limits.sessions_per_server != new.limits.sessions_per_server),
+    ];
+    changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
 }
 
 /// An execution in this process's hands. Whatever becomes of its task, also a panic, the slot is free afterwards.

@@ -10,11 +10,11 @@ use serde_json::json;
 
 use super::{ActError, Engine, Person, change, optional_reason, release};
 use crate::audit::EventKind;
-use crate::id::ServerId;
+use crate::id::{ExecutionId, ServerId};
 use crate::inventory::server::Draft;
 use crate::inventory::{Auth, Server};
 use crate::store::servers::{self, ServerRow};
-use crate::store::{AuthType, ConnectionStatus, Json, ServerOrigin};
+use crate::store::{AuthType, ConnectionStatus, Db, Json, ServerOrigin, StoreError, target_locks};
 
 /// Folder beside the configuration that holds what servers of the API log in with.
 pub const CREDENTIALS: &str = "credentials";
@@ -37,6 +37,11 @@ pub async fn put(engine: &Engine, draft: Draft, replaces: Option<String>, by: &P
             },
             None => servers::by_name(db, &server.name)?,
         };
+        if let Some(known) = known.as_ref().filter(|row| row.removed_at.is_none())
+            && let Some(refusal) = unsafe_change(db, known, &server)?
+        {
+            return Ok(Err(refusal));
+        }
         let is_new = replaces.is_none();
         let row = row_of(&server, known.as_ref(), is_new, author);
         match &known {
@@ -56,6 +61,26 @@ pub async fn put(engine: &Engine, draft: Draft, replaces: Option<String>, by: &P
     Ok(row)
 }
 
+/// Why a server cannot be changed so: its lock and its history go by its name, and a run goes on at its address.
+fn unsafe_change(db: &mut Db, known: &ServerRow, server: &Server) -> Result<Option<ActError>, StoreError> {
+    if known.name != server.name {
+        let message =
+            format!("a server keeps its name: `{}` cannot become `{}`; add another one", known.name, server.name);
+        return Ok(Some(ActError::Invalid(message)));
+    }
+    let is_moved = known.hostname.as_deref() != Some(&server.hostname) || known.port != Some(i32::from(server.port));
+    match target_locks::holder(db, &known.name)? {
+        Some(lock) if is_moved => Ok(Some(held(&known.name, lock.execution_id))),
+        Some(_) | None => Ok(None),
+    }
+}
+
+fn held(name: &str, execution: ExecutionId) -> ActError {
+    ActError::Conflict(format!(
+        "execution {execution} holds server `{name}`: wait for its end, or release it if it is stuck or interrupted"
+    ))
+}
+
 /// Takes a server away that the API made; its history stays.
 pub async fn remove(engine: &Engine, name: String, by: &Person) -> Result<(), ActError> {
     change(engine, by, move |db, author| {
@@ -63,6 +88,9 @@ pub async fn remove(engine: &Engine, name: String, by: &Person) -> Result<(), Ac
         let Some(row) = row else { return Ok(Err(ActError::NotFound)) };
         if row.origin == ServerOrigin::File {
             return Ok(Err(declared(&name)));
+        }
+        if let Some(lock) = target_locks::holder(db, &name)? {
+            return Ok(Err(held(&name, lock.execution_id)));
         }
         servers::update(db, &ServerRow { removed_at: Some(author.now), updated_at: author.now, ..row })?;
         author.record(db, EventKind::ServerDeleted, "server", &name, json!({"name": name}))?;
