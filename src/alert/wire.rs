@@ -4,7 +4,7 @@
 //! alert that cannot be understood is quarantined with its reason, and its neighbours are kept. Labels are never cut
 //! or re-typed, for a changed label could match something else. Called from `engine/receive` with the raw bytes.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use crate::limits::{ANNOTATION_BYTES_MAX, WEBHOOK_ALERTS_MAX};
@@ -43,6 +43,18 @@ pub struct Delivery {
     pub truncated_alerts: u64,
     /// In the body's order.
     pub entries: Vec<Entry>,
+}
+
+impl Delivery {
+    /// What the body says of the alerts' group, in Alertmanager's own names.
+    pub fn group(&self) -> Value {
+        json!({
+            "receiver": self.receiver, "status": self.status, "groupKey": self.group_key,
+            "groupLabels": self.group_labels, "commonLabels": self.common_labels,
+            "commonAnnotations": self.common_annotations, "externalURL": self.external_url,
+            "truncatedAlerts": self.truncated_alerts,
+        })
+    }
 }
 
 /// One element of a body's `alerts`.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::exit::{Exit, Failure};
 use super::output::{OutputArgs, note};
 use super::time;
-use crate::alert::wire::{self, Delivery, Entry};
+use crate::alert::wire::{self, Entry};
 use crate::alert::{Alert, AlertStatus};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -77,7 +77,7 @@ impl PlanCommand {
         let input = PlanInput {
             runbook_version: version,
             alert: alert.as_ref(),
-            group: &group,
+            group: group.as_ref(),
             server: &server,
             parameters: &parameters,
             trigger: trigger.as_deref(),
@@ -134,19 +134,19 @@ impl PlanCommand {
             .hint(format!("name a file, or one of the configuration's runbooks: {known}")))
     }
 
-    fn alert(&self) -> Result<(Option<Alert>, Value), Failure> {
+    fn alert(&self) -> Result<(Option<Alert>, Option<Value>), Failure> {
         let body = match &self.file {
             Some(path) => {
                 let text = time::read_text(path)?;
                 let name = path.display();
                 serde_json::from_str(&text).map_err(|error| Failure::error(format!("{name}: not JSON: {error}")))?
             }
-            None if self.labels.is_empty() => return Ok((None, Value::Null)),
+            None if self.labels.is_empty() => return Ok((None, None)),
             None => json!({ "labels": self.labels.iter().cloned().collect::<BTreeMap<_, _>>() }),
         };
         let delivery =
             wire::parse(as_webhook(body).to_string().as_bytes()).map_err(|error| Failure::error(error.to_string()))?;
-        let group = group(&delivery);
+        let group = Some(delivery.group());
         match delivery.entries.into_iter().next() {
             Some(Entry::Alert { alert, .. }) => Ok((Some(*alert), group)),
             Some(Entry::Quarantined { reason, .. }) => {
@@ -228,13 +228,6 @@ fn as_webhook(value: Value) -> Value {
     json!({
         "version": "4", "receiver": "", "status": "firing", "groupKey": "", "groupLabels": {}, "commonLabels": {},
         "commonAnnotations": {}, "externalURL": "", "alerts": [alert],
-    })
-}
-
-fn group(delivery: &Delivery) -> Value {
-    json!({
-        "labels": delivery.group_labels, "common_labels": delivery.common_labels,
-        "common_annotations": delivery.common_annotations, "receiver": delivery.receiver, "key": delivery.group_key,
     })
 }
 

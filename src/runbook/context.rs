@@ -42,6 +42,10 @@ pub(crate) const SERVER: [&str; 8] =
 /// Keys of `runbook`.
 pub(crate) const RUNBOOK: [&str; 9] =
     ["name", "target_os", "version", "description", "category", "mode", "risk", "owner", "tags"];
+/// Keys of `group`.
+pub(crate) const GROUP: [&str; 5] = ["labels", "common_labels", "common_annotations", "receiver", "key"];
+/// The same in a delivery's own names.
+const GROUP_DELIVERED: [&str; 5] = ["groupLabels", "commonLabels", "commonAnnotations", "receiver", "groupKey"];
 /// Keys of `steps.<id>`.
 pub(crate) const STEP: [&str; 5] = ["status", "exit_code", "stdout", "stderr", "outputs"];
 
@@ -81,7 +85,9 @@ impl Waiting {
 pub(super) fn at_planning(runbook: &Runbook, input: &PlanInput<'_>) -> (Value, Waiting) {
     let mut context = at_targeting(runbook, input.alert, input.parameters);
     if let Value::Object(names) = &mut context {
-        names.insert("group".to_owned(), input.group.clone());
+        if let Some(delivered) = input.group {
+            names.insert("group".to_owned(), group(delivered));
+        }
         names.insert("server".to_owned(), server(input.server));
         names.insert("trigger".to_owned(), json!({ "name": input.trigger }));
         if let Some(Value::Object(runbook)) = names.get_mut("runbook") {
@@ -96,7 +102,7 @@ pub(super) fn at_planning(runbook: &Runbook, input: &PlanInput<'_>) -> (Value, W
 /// What is known before the server is.
 pub(super) fn at_targeting(runbook: &Runbook, alert: Option<&Alert>, parameters: &BTreeMap<String, Value>) -> Value {
     let mut context = json!({
-        "params": masked(runbook, parameters),
+        "params": open(runbook, parameters),
         "runbook": {
             "name": runbook.name, "target_os": runbook.target_os, "description": runbook.description, "category": runbook.category, "mode": runbook.mode,
             "risk": runbook.risk, "owner": runbook.owner, "tags": runbook.tags,
@@ -117,6 +123,15 @@ pub(super) fn masked(runbook: &Runbook, parameters: &BTreeMap<String, Value>) ->
         }
     }
     masked
+}
+
+/// Parameters without the secret ones: their values come with the run, or not at all.
+fn open(runbook: &Runbook, parameters: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let mut open = parameters.clone();
+    for name in secret_names(runbook) {
+        open.remove(name);
+    }
+    open
 }
 
 /// The variable that parameter `name` is exported as.
@@ -141,6 +156,17 @@ pub(super) fn check_variable(step: Option<&str>, name: &str, value: &str) -> Res
         return Err(PlanError::template(step, name.to_owned(), message));
     }
     Ok(())
+}
+
+/// `group` as templates see it, from what a delivery said of its group; each key is there, said or not.
+pub(super) fn group(delivered: &Value) -> Value {
+    let said = |name: &str| match (delivered.get(name), name) {
+        (Some(value), _) => value.clone(),
+        (None, "receiver" | "groupKey") => Value::from(""),
+        (None, _) => json!({}),
+    };
+    let keys = GROUP.iter().zip(GROUP_DELIVERED);
+    Value::Object(keys.map(|(key, name)| ((*key).to_owned(), said(name))).collect())
 }
 
 fn secret_names(runbook: &Runbook) -> impl Iterator<Item = &str> {

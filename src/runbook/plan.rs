@@ -25,8 +25,8 @@ pub struct PlanInput<'a> {
     pub runbook_version: i32,
     /// `None` for a manual run without an alert: then no template may name `alert`.
     pub alert: Option<&'a Alert>,
-    /// The delivery's group (`labels`, `common_labels`, `common_annotations`, `receiver`, `key`); null when there is none.
-    pub group: &'a Value,
+    /// What the delivery said of the alert's group, in its own names; `None` when there is no alert.
+    pub group: Option<&'a Value>,
     pub server: &'a Server,
     /// As [`super::parameters::resolve`] gave them.
     pub parameters: &'a BTreeMap<String, Value>,

@@ -3,6 +3,8 @@
 //! The same rules as at planning: an unsafe or missing value is an error, never a guess. Called from `engine/execute`
 //! for each step and undo.
 
+mod lost;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -12,10 +14,12 @@ use super::context::{self, PREFIX};
 use super::model::OutputSpec;
 use super::parameters::text_of;
 use super::plan::{Plan, PlanError, PlannedAction, PlannedStep, PlannedUndo, Text};
-use super::template::{Context, Form, evaluate, render};
+use super::template::{Context, Form, evaluate, names_of_condition, render};
 use crate::clock::Timestamp;
 use crate::execution::StepStatus;
 use crate::limits;
+
+use lost::Lost;
 
 /// What is known when a step is about to run.
 #[derive(Clone, Debug)]
@@ -80,6 +84,7 @@ pub fn undo(plan: &Plan, step: &PlannedStep, undo: &PlannedUndo, inputs: &StepIn
 pub fn condition(plan: &Plan, step_id: &str, when: Option<&str>, inputs: &StepInputs) -> Result<bool, PlanError> {
     let Some(when) = when else { return Ok(true) };
     let renderer = Renderer::new(plan, Some(step_id), inputs)?;
+    renderer.lost.check_names(Some(step_id), &names_of_condition(when))?;
     evaluate(when, &renderer.context).map_err(|error| PlanError::of(Some(step_id), "when", error))
 }
 
@@ -87,6 +92,7 @@ pub fn condition(plan: &Plan, step_id: &str, when: Option<&str>, inputs: &StepIn
 pub fn results(plan: &Plan, inputs: &StepInputs) -> Result<BTreeMap<String, String>, PlanError> {
     let renderer = Renderer::new(plan, None, inputs)?;
     let result = |(name, template): &(String, String)| {
+        renderer.lost.check_template(None, template)?;
         let text = render(template, Form::Plain, &renderer.context);
         let text = text.map_err(|error| PlanError::of(None, &format!("outputs.{name}"), error))?;
         Ok((name.clone(), text))
@@ -146,6 +152,7 @@ struct Renderer<'a> {
     environment: Vec<(String, String)>,
     step: Option<&'a str>,
     is_windows: bool,
+    lost: Lost,
 }
 
 impl<'a> Renderer<'a> {
@@ -163,8 +170,12 @@ impl<'a> Renderer<'a> {
             context.insert("params", &Value::Object(params));
         }
         let is_windows = plan.context.pointer("/runbook/target_os").is_some_and(|os| os == "windows");
-        let mut renderer = Self { context, environment: Vec::new(), step, is_windows };
+        let lost = Lost::of(plan, &inputs.secrets);
+        let mut renderer = Self { context, environment: Vec::new(), step, is_windows, lost };
         for (name, text) in &plan.environment {
+            if renderer.lost.has_variable(name) {
+                continue;
+            }
             let value = renderer.text(text, Form::Plain, &format!("environment_vars.{name}"))?;
             context::check_variable(step, name, &value)?;
             if !name.starts_with(PREFIX) {
@@ -200,6 +211,7 @@ impl<'a> Renderer<'a> {
                 ReadyAction::Script { text: self.text(text, form, "script")?, interpreter: interpreter.clone() }
             }
         };
+        self.lost.check_action(self.step, &action)?;
         Ok(Ready { action, environment: self.environment, workdir })
     }
 
@@ -207,6 +219,7 @@ impl<'a> Renderer<'a> {
         match text {
             Text::Known(text) => Ok(text.clone()),
             Text::Hole(template) => {
+                self.lost.check_template(self.step, template)?;
                 render(template, form, &self.context).map_err(|error| PlanError::of(self.step, key, error))
             }
         }

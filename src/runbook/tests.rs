@@ -64,7 +64,7 @@ fn make(text: &str, labels: &[(&str, &str)], parameters: Value) -> Result<Plan, 
         &PlanInput {
             runbook_version: 3,
             alert: Some(&alert),
-            group: &Value::Null,
+            group: None,
             server: &server(),
             parameters: &serde_json::from_value(parameters).unwrap(),
             trigger: Some("t"),

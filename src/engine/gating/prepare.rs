@@ -25,7 +25,7 @@ pub struct Incident {
     /// Name of the source.
     pub source: String,
     pub alert: Alert,
-    /// What the delivery said of the alert's group.
+    /// What the delivery said of the alert's group, in its own names.
     pub group: Value,
     /// `None` for an alert that somebody only imagines, to have it explained.
     pub stored: Option<(EpisodeRow, AlertId)>,
@@ -196,11 +196,10 @@ impl Prepared {
 
     fn render(&mut self, wanted: &Wanted<'_>, server: &Server, values: &BTreeMap<String, Value>) {
         let Some(active) = &self.active else { return };
-        let none = Value::Null;
         let input = PlanInput {
             runbook_version: active.version,
             alert: wanted.incident.map(|incident| &incident.alert),
-            group: wanted.incident.map_or(&none, |incident| &incident.group),
+            group: wanted.incident.map(|incident| &incident.group),
             server,
             parameters: values,
             trigger: wanted.trigger,

@@ -1,7 +1,7 @@
 //! Every template of a runbook against the names that it can see: syntax, unknown names, steps out of order, quoting.
 
 use super::{Part, Places, nearest};
-use crate::runbook::context::{ALERT, RUNBOOK, SERVER, STEP};
+use crate::runbook::context::{ALERT, GROUP, RUNBOOK, SERVER, STEP};
 use crate::runbook::model::Runbook;
 use crate::runbook::sites::{Sees, Site, SiteKind, sites};
 use crate::runbook::template::{condition_syntax_error, misplaced_quoting, names, names_of_condition, syntax_error};
@@ -92,7 +92,7 @@ fn unknown(runbook: &Runbook, sees: Sees, path: &str) -> Option<Unknown> {
         }
         "server" if sees != Sees::Targeting => key(&SERVER),
         "trigger" if sees != Sees::Targeting => key(&["name"]),
-        "group" if sees != Sees::Targeting => None,
+        "group" if sees != Sees::Targeting => key(&GROUP),
         "execution" if sees != Sees::Targeting => key(&["id"]),
         "now" if sees != Sees::Targeting => None,
         "steps" => steps(runbook, sees, path),

@@ -127,12 +127,17 @@ pub(crate) fn undefined_path(expression: &str, context: &Value) -> (String, Stri
 fn missing(part: &str, known: &str, value: &Value) -> String {
     let there = keys(value);
     let near = crate::runbook::parse::nearest(part, there.iter().map(String::as_str));
-    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let (there_are, it_has) = match near {
+        Some(near) => (format!("; did you mean `{near}`? There are"), format!("; did you mean `{near}`? It has")),
+        None => ("; there are".to_owned(), "; it has".to_owned()),
+    };
     match (known, there.is_empty()) {
-        ("", _) if part == "alert" => "there is no alert in this run, so `alert` is not defined".to_owned(),
-        ("", _) => format!("`{part}` is not defined{near} There are: {}", there.join(", ")),
+        ("", _) if part == "alert" || part == "group" => {
+            format!("there is no alert in this run, so `{part}` is not defined")
+        }
+        ("", _) => format!("`{part}` is not defined{there_are}: {}", there.join(", ")),
         (known, true) => format!("`{known}` has no `{part}`; it is empty"),
-        (known, false) => format!("`{known}` has no `{part}`{near} It has: {}", there.join(", ")),
+        (known, false) => format!("`{known}` has no `{part}`{it_has}: {}", there.join(", ")),
     }
 }
 

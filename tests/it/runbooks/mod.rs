@@ -52,7 +52,7 @@ pub(crate) fn plan_for(runbook: &Runbook, alert: &Alert, given: &BTreeMap<String
     let input = PlanInput {
         runbook_version: 1,
         alert: Some(alert),
-        group: &Value::Null,
+        group: None,
         server: &server("web1"),
         parameters: &parameters,
         trigger: runbook.triggers.first().map(|trigger| trigger.name()),
