@@ -79,7 +79,7 @@ macro_rules! before {
             let is_before = executions::approved_at
                 .lt(approved_at)
                 .or(executions::approved_at.eq(approved_at).and(executions::id.lt(execution)));
-            $query = $query.filter(is_before);
+            $query = $query.filter(is_before).filter(executions::id.ne(execution));
         }
     };
 }
