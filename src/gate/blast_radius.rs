@@ -50,7 +50,7 @@ pub fn ask(facts: &Facts, subject: &Subject, _now: Timestamp) -> GateVerdict {
         "window_seconds": facts.window.as_secs(),
     });
     let message = format!(
-        "with this run, `{}` touches {} of {size} in {group} within {window}; {allowed} are allowed without a person's yes",
+        "with this run, `{}` touches {} of {size} in {group} within {window}; at most {allowed} may be touched without a person's yes",
         subject.runbook,
         targets.len(),
     );

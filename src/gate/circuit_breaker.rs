@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::phrase::{ago, count, moment, span};
+use super::phrase::{count, moment, span};
 use super::{Gate, GateVerdict, Reason, Subject, Verdict};
 use crate::clock::Timestamp;
 use crate::id::ExecutionId;
@@ -174,7 +174,10 @@ pub fn ask(facts: &Facts, subject: &Subject, now: Timestamp) -> GateVerdict {
         }
         (BreakerState::Open, opened, _) => {
             let until = opened.filter(|_| !breaker.is_forced_open).map(|opened| opened.plus(spec.reset_timeout));
-            let since = opened.map_or_else(String::new, |opened| format!(" since {}", ago(opened, now)));
+            let stands = opened.map_or_else(
+                || "is open".to_owned(),
+                |opened| format!("has been open for {}", span(now.since(opened))),
+            );
             let cause = if breaker.is_forced_open {
                 "a person opened it, so a person has to close it".to_owned()
             } else {
@@ -183,7 +186,7 @@ pub fn ask(facts: &Facts, subject: &Subject, now: Timestamp) -> GateVerdict {
             let end = until
                 .map_or_else(String::new, |until| format!("; a first probe is let through at {}", moment(until, now)));
             let message = format!(
-                "the circuit breaker of `{runbook}` is open{since} ({cause}){end}; `douse breakers close {runbook}` \
+                "the circuit breaker of `{runbook}` {stands} ({cause}){end}; `douse breakers close {runbook}` \
                  closes it now"
             );
             GateVerdict::object(gate, Verdict::Hold(until), Reason::CircuitOpen, message).because(evidence)

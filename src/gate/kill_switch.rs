@@ -45,6 +45,16 @@ impl PauseScope {
         }
     }
 
+    /// How the command line names it.
+    fn flag(&self) -> String {
+        match self {
+            Self::Global => String::new(),
+            Self::Runbook(name) => format!(" --runbook {name}"),
+            Self::Group(name) => format!(" --group {name}"),
+            Self::Server(name) => format!(" --server {name}"),
+        }
+    }
+
     fn what(&self) -> String {
         match self {
             Self::Global => "everything".to_owned(),
@@ -73,7 +83,7 @@ pub fn ask(facts: &Facts, subject: &Subject, now: Timestamp) -> GateVerdict {
     let Pause { by, reason, since, .. } = longest;
     let end = match longest.until {
         Some(until) => format!("until {}", moment(until, now)),
-        None => "until somebody resumes".to_owned(),
+        None => format!("until somebody resumes (`douse resume{}`)", longest.scope.flag()),
     };
     let since = moment(*since, now);
     let message = format!("{what} is paused {end}: {by} threw the kill switch at {since}, saying “{reason}”");

@@ -48,7 +48,7 @@ pub fn ask(facts: &Facts, subject: &Subject, _now: Timestamp) -> GateVerdict {
         Mode::Auto | Mode::SemiAuto | Mode::Manual
             if facts.requires_approval && (facts.runbook != Mode::Manual || subject.is_by_person()) =>
         {
-            approve(format!("`{runbook}` requires an approval"))
+            approve(format!("`{runbook}` requires an approval: a person must agree to each run"))
         }
         Mode::Manual => refuse(
             Reason::ManualOnly,

@@ -101,9 +101,9 @@ pub fn ask(facts: &Facts, subject: &Subject, now: Timestamp) -> GateVerdict {
             None => "there is room again when those that wait to start are done".to_owned(),
         };
         let message = format!(
-            "{} may start {} times in {}, and has used that up; {end}",
+            "{} may start {} in {}, and has used that up; {end}",
             limit.what(subject),
-            limit.count,
+            count(limit.count as usize, "time"),
             span(limit.window)
         );
         return GateVerdict::object(gate, Verdict::Hold(until), Reason::RateLimited, message).because(evidence);

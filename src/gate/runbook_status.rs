@@ -34,7 +34,8 @@ pub fn ask(facts: &Facts, subject: &Subject, _now: Timestamp) -> GateVerdict {
             (Reason::RunbookDisabled, message)
         }
         (RunbookStatus::Disabled, _) => {
-            (Reason::RunbookDisabled, format!("`{runbook}` is disabled by `status: disabled` in its file"))
+            let message = format!("`{runbook}` is disabled; `status: active` in its file lets it run");
+            (Reason::RunbookDisabled, message)
         }
         (RunbookStatus::Draft, _) | (_, Some(RunbookStatus::Draft)) => {
             (Reason::RunbookDraft, format!("`{runbook}` is a draft; `status: active` in its file lets it run"))

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::phrase::ago;
+use super::phrase::{ago, span};
 use super::{Gate, GateVerdict, Reason, Subject, Verdict};
 use crate::clock::Timestamp;
 use crate::id::ExecutionId;
@@ -38,8 +38,8 @@ pub fn ask(facts: &Facts, subject: &Subject, now: Timestamp) -> GateVerdict {
         )
     } else {
         format!(
-            "{server} is busy: `{runbook}` has been running on it since {} (execution {execution})",
-            ago(*since, now)
+            "{server} is busy: `{runbook}` has been running on it for {} (execution {execution})",
+            span(now.since(*since))
         )
     };
     GateVerdict::object(Gate::TargetLock, Verdict::Hold(None), Reason::ResourceBusy, message)

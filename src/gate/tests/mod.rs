@@ -152,7 +152,7 @@ fn a_message_has_names_numbers_and_times() {
         (
             Gate::BlastRadius,
             "the fourth target of ten",
-            "with this run, `restart-nginx` touches 4 of 10 in group web within 10 min; 3 are allowed without a person's yes",
+            "with this run, `restart-nginx` touches 4 of 10 in group web within 10 min; at most 3 may be touched without a person's yes",
         ),
         (Gate::Blackout, "one that holds", "blackout “deploy” is on until 11:00:00Z; nothing starts before"),
         (
