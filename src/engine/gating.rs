@@ -16,13 +16,13 @@ mod outcome;
 mod person;
 mod prepare;
 mod recheck;
-pub mod rows;
+mod rows;
 mod start;
 
 pub use claim::{Claimed, claim};
 pub use decide::{Decided, decide, decide_again, decide_episode_again, decide_no_match};
 pub use explain::explain;
-pub use outcome::{record_outcome, target_freed};
+pub use outcome::{breaker_at, change_breaker, record_outcome, target_freed};
 pub use person::{Answer, RunRequest, request, retry};
 pub use prepare::Incident;
 pub use recheck::{recheck_due, withdraw_resolved};

@@ -21,7 +21,7 @@ use crate::store::details::{self, DetailsRow};
 use crate::store::events::{self, EventRow};
 use crate::store::executions::{self, ExecutionRow};
 use crate::store::target_locks::{self, Claim};
-use crate::store::{Db, Json, LockReason, StoreError, audit};
+use crate::store::{Db, Json, LockReason, StoreError, audit, lock_decisions};
 
 /// An execution as the database has it.
 #[derive(Clone, Debug)]
@@ -127,6 +127,12 @@ pub fn record(
         };
         states.push(state.clone());
     }
+    let has_ended = state.status.is_final() && !loaded.state.status.is_final();
+    let frees_target = has_ended || (loaded.state.holds_target() && !state.holds_target());
+    if frees_target {
+        // Before the first write: what ends here is counted by the gates, and releases what they hold.
+        lock_decisions(db)?;
+    }
     // While the row is not final yet: from then on these are frozen.
     rows::write_details(db, &loaded, told, &state, author.now)?;
     let ids = rows::write_steps(db, &loaded, Some(&loaded.state), &state)?;
@@ -140,12 +146,10 @@ pub fn record(
     }
     rows::write_execution(db, &mut loaded, &before, told, author.now)?;
     write_lock(db, &loaded, &before)?;
-    // Last: what these lock is taken after everything else.
-    let has_ended = loaded.state.status.is_final() && !before.status.is_final();
     if has_ended {
         gating::record_outcome(db, &author.policy, &loaded.row, author.now)?;
     }
-    if has_ended || (before.holds_target() && !loaded.state.holds_target()) {
+    if frees_target {
         gating::target_freed(db, &loaded.row.server, author.now)?;
     }
     loaded.details = details::get(db, loaded.row.id)?;

@@ -56,7 +56,7 @@ use connection::{Access, Opener, pool};
 pub use error::StoreError;
 pub use kinds::*;
 use location::{DirectoryLock, Location};
-pub use locks::{lock_breaker, lock_decisions, lock_ingest};
+pub use locks::{lock_decisions, lock_ingest};
 pub use page::{Page, Paged};
 use tally::Tally;
 pub use tally::{AuditWatch, Audited};

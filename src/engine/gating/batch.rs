@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::execution::Status;
 use crate::id::{BatchId, ExecutionId};
 use crate::store::batches::{self, BatchRow};
-use crate::store::{BatchMember, BatchState, Db, Json, Page, StoreError, executions};
+use crate::store::{BatchMember, BatchState, Db, Json, Page, StoreError, executions, lock_decisions};
 
 /// Batches that are looked at in one go.
 const PAGE: Page<BatchId> = Page { before: None, limit: crate::limits::PAGE_MAX };
@@ -60,6 +60,8 @@ pub(super) fn is_untidy(db: &mut Db) -> Result<bool, StoreError> {
 
 /// Closes the batches whose window is over, and ends those of which no member waits any more.
 pub(super) fn tidy(db: &mut Db, now: Timestamp) -> Result<(), StoreError> {
+    // Another may be joining one.
+    lock_decisions(db)?;
     for batch in batches::list(db, &[BatchState::Open, BatchState::Closed], PAGE)?.rows {
         let mut is_waiting = false;
         for member in &batch.members_json.0 {

@@ -137,7 +137,7 @@ impl Reader<'_> {
     fn blackout(&mut self, server: &Server) -> Result<blackout::Facts, StoreError> {
         let zone = self.policy.config.global.timezone;
         let made = blackouts::enabled(self.db)?;
-        let made = made.iter().map(|row| rows::blackout(row, zone));
+        let made = made.iter().map(|row| row.blackout(zone));
         let active = self.question.prepared.active.as_ref();
         Ok(blackout::Facts {
             blackouts: self.policy.blackouts.iter().cloned().chain(made).collect(),

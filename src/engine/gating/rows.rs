@@ -1,12 +1,8 @@
-//! Rows to what the gates know: pauses, breakers, blackouts.
-
-use chrono_tz::Tz;
+//! Rows to what the gates know: pauses, breakers.
 
 use crate::clock::Timestamp;
-use crate::gate::blackout::Blackout;
 use crate::gate::circuit_breaker::{Breaker, BreakerState};
 use crate::gate::kill_switch::{Pause, PauseScope};
-use crate::store::blackouts::BlackoutRow;
 use crate::store::breakers::BreakerRow;
 use crate::store::pauses::PauseRow;
 use crate::store::{self, CircuitState};
@@ -60,9 +56,4 @@ pub(super) fn breaker_row(runbook: &str, breaker: &Breaker, never_changed: Times
         reason: None,
         forced_open: breaker.is_forced_open,
     }
-}
-
-/// A blackout that people made. One that cannot be read is on, for everything.
-pub fn blackout(row: &BlackoutRow, default_zone: Tz) -> Blackout {
-    Blackout { id: Some(row.id), ..row.spec().parse_or_unreadable(default_zone) }
 }

@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::{ActError, Engine, Person, change, release, required_reason};
 use crate::audit::EventKind;
+use crate::engine::gating;
+use crate::gate::circuit_breaker::Breaker;
 use crate::store::CircuitState;
 use crate::store::breakers::{self, BreakerRow};
 
@@ -37,41 +39,25 @@ pub async fn act(
     by: &Person,
 ) -> Result<BreakerRow, ActError> {
     let reason = required_reason(reason)?;
-    let is_known = engine.policy().runbooks.contains_key(&runbook);
+    let policy = engine.policy();
     let row = change(engine, by, move |db, author| {
-        let known = breakers::get(db, &runbook)?;
-        if known.is_none() && !is_known {
+        let is_known = policy.runbooks.contains_key(&runbook) || breakers::get(db, &runbook)?.is_some();
+        if !is_known {
             return Ok(Err(ActError::NotFound));
         }
-        let before = known.unwrap_or_else(|| BreakerRow::closed(&runbook, author.now));
-        let from = before.state;
-        let told = BreakerRow {
-            changed_at: author.now,
-            changed_by: author.person.name.clone(),
-            reason: Some(reason.clone()),
-            success_count: 0,
-            half_open_at: None,
-            ..before
-        };
-        let row = match act {
-            BreakerAct::Open => {
-                BreakerRow { state: CircuitState::Open, opened_at: Some(author.now), forced_open: true, ..told }
-            }
-            BreakerAct::Close => closed(told),
-            BreakerAct::Reset => BreakerRow { last_failure_at: None, ..closed(told) },
-        };
-        breakers::put(db, &row)?;
-        let payload = json!({"act": act.as_str(), "from": from, "to": row.state, "reason": reason});
+        let (name, now) = (&author.person.name, author.now);
+        let (before, row) = gating::change_breaker(db, &policy, &runbook, (name, &reason), now, |before| match act {
+            BreakerAct::Open => before.force_open(now),
+            BreakerAct::Close => before.close(now),
+            BreakerAct::Reset => Breaker::reset(now),
+        })?;
+        let payload = json!({"act": act.as_str(), "from": before.state, "to": row.state, "reason": reason});
         author.record(db, EventKind::BreakerChanged, "breaker", &runbook, payload)?;
-        release(db, author.now)?;
+        release(db, now)?;
         Ok(Ok(row))
     })
     .await?;
     engine.metrics.breaker(&row.runbook, row.state == CircuitState::Open);
     engine.wake.all();
     Ok(row)
-}
-
-fn closed(row: BreakerRow) -> BreakerRow {
-    BreakerRow { state: CircuitState::Closed, failure_count: 0, opened_at: None, forced_open: false, ..row }
 }

@@ -17,7 +17,7 @@ use super::acts::{ActError, Person};
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::Timestamp;
 use crate::limits;
-use crate::store::{Db, StoreError, audit, decisions, executions};
+use crate::store::{Db, StoreError, audit, decisions, executions, lock_decisions};
 
 /// Writes a change and its audit event in one transaction.
 async fn change<T: Send + 'static>(
@@ -27,7 +27,12 @@ async fn change<T: Send + 'static>(
 ) -> Result<T, ActError> {
     let author =
         Author { person: by.clone(), policy_version: engine.policy().version.clone(), now: engine.clock.now() };
-    engine.store.write(move |db| write(db, &author)).await?
+    let changed = engine.store.write(move |db| {
+        // What people change is what the gates look at.
+        lock_decisions(db)?;
+        write(db, &author)
+    });
+    changed.await?
 }
 
 /// Who writes, when, and under which policy.

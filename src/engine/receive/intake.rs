@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{AlertResult, Incoming, Receipt, Taken};
 use crate::alert::Alert;
@@ -14,7 +14,8 @@ use crate::store::alerts::{AlertRow, identity_hash};
 use crate::store::deliveries::{DeliveryRow, QuarantinedRow};
 use crate::store::episodes::EpisodeRow;
 use crate::store::{
-    Db, DecideState, EpisodeRelation, Json, StoreError, decisions, deliveries, ingest, lock_ingest, sources,
+    Db, DecideState, EpisodeRelation, Json, StoreError, decisions, deliveries, ingest, lock_decisions, lock_ingest,
+    sources,
 };
 
 /// One delivery on its way into the database.
@@ -56,12 +57,7 @@ impl<'db> Intake<'db> {
         fingerprints.dedup();
         let latest = ingest::latest(db, &incoming.source, &fingerprints)?;
         let known = ingest::known(db, &incoming.source, &hashes.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let group = json!({
-            "receiver": delivery.receiver, "status": delivery.status, "groupKey": delivery.group_key,
-            "groupLabels": delivery.group_labels, "commonLabels": delivery.common_labels,
-            "commonAnnotations": delivery.common_annotations, "externalURL": delivery.external_url,
-            "truncatedAlerts": delivery.truncated_alerts,
-        });
+        let group = delivery.group();
         let receipt = Receipt {
             delivery: DeliveryId::new(),
             results: Vec::with_capacity(delivery.entries.len()),
@@ -100,6 +96,10 @@ impl<'db> Intake<'db> {
             }
         }
         let Self { db, now, delivery, receipt, reopened, .. } = self;
+        if !receipt.ended.is_empty() || !reopened.is_empty() {
+            // Before the first write: what waits for these episodes is released, or revived, below.
+            lock_decisions(db)?;
+        }
         sources::seen(db, &incoming.source, now)?;
         deliveries::insert(
             db,
