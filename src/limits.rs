@@ -156,7 +156,9 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// A pause stops the clock of a running command for at most this long: every external wait has an end.
 pub const PAUSE_WITHIN_STEP_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Due executions that one look of the dispatcher considers; the others wait for the next look.
-pub const DISPATCH_BATCH: i64 = 500;
+pub const DISPATCH_BATCH: usize = 500;
+/// Expired approvals that are ended in one go; the rest follows at the next look.
+pub const EXPIRE_BATCH: i64 = 500;
 /// Writes to SQLite that may share one commit: enough to make the fsync cheap, few enough to answer soon.
 pub const DATABASE_WRITES_TOGETHER_MAX: usize = 128;
 /// No further write joins a commit after this.

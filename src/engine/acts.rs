@@ -160,7 +160,7 @@ pub async fn release(engine: &Engine, id: ExecutionId, by: &Person, reason: Stri
 pub async fn expire(engine: &Engine) -> Result<usize, StoreError> {
     let author = Author::engine(engine);
     let now = author.now;
-    let late = engine.store.read(move |db| executions::expired(db, now, limits::DISPATCH_BATCH)).await?;
+    let late = engine.store.read(move |db| executions::expired(db, now, limits::EXPIRE_BATCH)).await?;
     let mut count = 0;
     for row in late {
         let author = author.clone();

@@ -3,11 +3,12 @@
 //! What happens is counted where it happens. A state that outlives a restart, or that time alone changes, is counted
 //! here. Each series that can be foreseen is there from the start, at 0, so that a rate over it misses no first event.
 
-use super::Engine;
+use super::{Engine, gating};
 use crate::clock::Timestamp;
 use crate::execution::Status;
 use crate::gate::blackout::{Blackout, State};
-use crate::store::{CircuitState, StoreError, blackouts, breakers, executions, pauses, sources};
+use crate::gate::circuit_breaker::BreakerState;
+use crate::store::{StoreError, blackouts, breakers, executions, pauses, sources};
 use crate::telemetry::Counts;
 
 impl Engine {
@@ -37,7 +38,9 @@ impl Engine {
             paused: i64::try_from(paused).unwrap_or(i64::MAX),
         });
         for row in breakers {
-            self.metrics.breaker(&row.runbook, row.state == CircuitState::Open);
+            // Time half-opens it, and nobody writes that down before the first probe.
+            let is_open = gating::breaker_at(&policy, &row, now).state == BreakerState::Open;
+            self.metrics.breaker(&row.runbook, is_open);
         }
         for row in sources {
             self.metrics.delivered(&row.name, row.last_delivery_at);

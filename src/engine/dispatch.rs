@@ -4,6 +4,7 @@
 //! asks all gates again; only what it lets run is run. Reaching and running are tasks of their own: a slow host never
 //! keeps the others waiting.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -14,24 +15,37 @@ use super::{Engine, execute, gating};
 use crate::execution::{Event, Status};
 use crate::id::ExecutionId;
 use crate::limits;
-use crate::store::{Db, StoreError, executions};
+use crate::store::executions::{self, ExecutionRow};
+use crate::store::{Db, StoreError};
 use crate::transport::Refusal;
-
-/// Executions read at once.
-const BATCH: i64 = 200;
 
 /// Starts what is due, as far as there is room; answers how many it took up.
 pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize, StoreError> {
-    let now = engine.clock.now();
-    let due = engine.store.read(move |db| executions::due(db, now, BATCH)).await?;
     let limit = engine.policy().config.limits.executions.unwrap_or(usize::MAX);
+    let in_hand = engine.in_flight.by_runbook();
+    let free = limit.saturating_sub(in_hand.values().sum());
+    if free == 0 {
+        return Ok(0);
+    }
+    let now = engine.clock.now();
+    let (room, held) = (free.min(limits::DISPATCH_BATCH), in_hand.clone());
+    let due = engine.store.read(move |db| {
+        let mut due = BTreeMap::new();
+        for runbook in executions::due_runbooks(db, now)? {
+            // What this process is reaching for is approved still, and is among them.
+            let enough = room.saturating_add(held.get(&runbook).copied().unwrap_or(0));
+            let rows = executions::due(db, &runbook, now, i64::try_from(enough).unwrap_or(i64::MAX))?;
+            due.insert(runbook, VecDeque::from(rows));
+        }
+        Ok(due)
+    });
     let mut taken = 0;
-    for row in due {
-        if engine.stopping.is_cancelled() || engine.in_flight.len() >= limit {
+    for row in in_turn(due.await?, in_hand) {
+        if engine.stopping.is_cancelled() || taken == room {
             break;
         }
         // In flight from here on, so that the next look does not take it a second time.
-        let Some(flight) = Engine::enter_flight(engine, row.id) else { continue };
+        let Some(flight) = Engine::enter_flight(engine, row.id, &row.runbook) else { continue };
         taken += 1;
         runs.spawn(async move {
             let (engine, cancel) = (&flight.engine, flight.cancel.clone());
@@ -43,6 +57,22 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
         });
     }
     Ok(taken)
+}
+
+/// The due executions in the order in which they get a free slot: each time the runbook that has the fewest in hand, of
+/// those the one that waits longest. A storm of one runbook never keeps the others waiting.
+fn in_turn(
+    mut due: BTreeMap<String, VecDeque<ExecutionRow>>,
+    mut in_hand: BTreeMap<String, usize>,
+) -> Vec<ExecutionRow> {
+    let mut order = Vec::new();
+    loop {
+        let waiting = due.iter().filter_map(|(runbook, rows)| Some((runbook, rows.front()?)));
+        let next = waiting.min_by_key(|(runbook, row)| (in_hand.get(*runbook).copied().unwrap_or(0), row.id));
+        let Some(runbook) = next.map(|(runbook, _)| runbook.clone()) else { return order };
+        order.extend(due.get_mut(&runbook).and_then(VecDeque::pop_front));
+        *in_hand.entry(runbook).or_default() += 1;
+    }
 }
 
 async fn start(engine: &Engine, id: ExecutionId, server: &str, cancel: CancellationToken) -> Result<(), StoreError> {

@@ -26,8 +26,8 @@ pub mod schedule;
 mod count;
 mod secrets;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::json;
@@ -209,8 +209,8 @@ pub(crate) struct Flight {
 
 impl Engine {
     /// Takes an execution in hand, unless this process has it already.
-    pub(crate) fn enter_flight(engine: &Arc<Self>, id: ExecutionId) -> Option<Flight> {
-        let cancel = engine.in_flight.enter_new(id)?;
+    pub(crate) fn enter_flight(engine: &Arc<Self>, id: ExecutionId, runbook: &str) -> Option<Flight> {
+        let cancel = engine.in_flight.enter(id, runbook)?;
         Some(Flight { engine: Arc::clone(engine), id, cancel })
     }
 }
@@ -223,16 +223,25 @@ impl Drop for Flight {
     }
 }
 
-/// The executions that this process runs now, so that a cancel reaches the running command.
+/// The executions that this process has in hand, so that a cancel reaches the running command.
 #[derive(Default)]
-pub struct InFlight(Mutex<HashMap<ExecutionId, CancellationToken>>);
+pub struct InFlight(Mutex<HashMap<ExecutionId, InHand>>);
+
+struct InHand {
+    runbook: String,
+    cancel: CancellationToken,
+}
 
 impl InFlight {
-    /// Registers an execution; the token is cancelled by [`InFlight::cancel`].
-    pub fn enter(&self, id: ExecutionId) -> CancellationToken {
-        let token = CancellationToken::new();
-        self.lock().insert(id, token.clone());
-        token
+    /// Registers an execution, unless this process has it already; the token is cancelled by [`InFlight::cancel`].
+    pub fn enter(&self, id: ExecutionId, runbook: &str) -> Option<CancellationToken> {
+        match self.lock().entry(id) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(vacant) => {
+                let in_hand = InHand { runbook: runbook.to_owned(), cancel: CancellationToken::new() };
+                Some(vacant.insert(in_hand).cancel.clone())
+            }
+        }
     }
 
     /// Whether this process has it in hand.
@@ -240,12 +249,13 @@ impl InFlight {
         self.lock().contains_key(&id)
     }
 
-    /// Registers an execution, unless this process has it already.
-    pub fn enter_new(&self, id: ExecutionId) -> Option<CancellationToken> {
-        match self.lock().entry(id) {
-            Entry::Occupied(_) => None,
-            Entry::Vacant(vacant) => Some(vacant.insert(CancellationToken::new()).clone()),
+    /// How many there are of each runbook that has any.
+    pub fn by_runbook(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for flight in self.lock().values() {
+            *counts.entry(flight.runbook.clone()).or_default() += 1;
         }
+        counts
     }
 
     /// Forgets an execution that ended.
@@ -256,8 +266,8 @@ impl InFlight {
     /// Cancels the running command of `id`; `false` if this process does not run it.
     pub fn cancel(&self, id: ExecutionId) -> bool {
         match self.lock().get(&id) {
-            Some(token) => {
-                token.cancel();
+            Some(flight) => {
+                flight.cancel.cancel();
                 true
             }
             None => false,
@@ -274,7 +284,7 @@ impl InFlight {
         self.len() == 0
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, CancellationToken>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, InHand>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

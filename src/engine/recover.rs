@@ -24,7 +24,7 @@ pub async fn take_up(engine: &Arc<Engine>, tasks: &TaskTracker) -> Result<usize,
         if engine.stopping.is_cancelled() {
             break;
         }
-        let Some(flight) = Engine::enter_flight(engine, row.id) else { continue };
+        let Some(flight) = Engine::enter_flight(engine, row.id, &row.runbook) else { continue };
         count += 1;
         tasks.spawn(async move {
             let (engine, cancel) = (&flight.engine, flight.cancel.clone());

@@ -189,15 +189,28 @@ pub fn rollbacks_of(db: &mut Db, id: ExecutionId) -> Result<Vec<ExecutionRow>, S
         .load(c))?)
 }
 
-/// Approved executions that may be claimed at `now`, oldest first.
-pub fn due(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<ExecutionRow>, StoreError> {
+/// Approved executions of a runbook that may be claimed at `now`, oldest first.
+pub fn due(db: &mut Db, runbook: &str, now: Timestamp, limit: i64) -> Result<Vec<ExecutionRow>, StoreError> {
     Ok(each_backend!(db, c => executions::table
+        .filter(executions::runbook.eq(runbook))
         .filter(executions::status.eq(Status::Approved))
         .filter(executions::held_until.is_null().or(executions::held_until.le(now)))
         .filter(executions::next_try_at.is_null().or(executions::next_try_at.le(now)))
         .order(executions::id)
         .limit(limit)
         .select(ExecutionRow::as_select())
+        .load(c))?)
+}
+
+/// The runbooks that have any of those, by name.
+pub fn due_runbooks(db: &mut Db, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    Ok(each_backend!(db, c => executions::table
+        .filter(executions::status.eq(Status::Approved))
+        .filter(executions::held_until.is_null().or(executions::held_until.le(now)))
+        .filter(executions::next_try_at.is_null().or(executions::next_try_at.le(now)))
+        .select(executions::runbook)
+        .distinct()
+        .order(executions::runbook)
         .load(c))?)
 }
 
