@@ -1,6 +1,7 @@
 //! An engine on a real database with a scripted transport, and executions put in front of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use douse::store::target_locks::{self, LockRow};
 use douse::store::{Json, OnResolved, Store};
 use douse::telemetry::Metrics;
 use douse::transport::fake::FakeTransport;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
@@ -38,8 +39,29 @@ pub struct Bench {
     pub store: Store,
     running: Mutex<Vec<AbortHandle>>,
     source: PolicySource,
-    _files: tempfile::TempDir,
+    clock: Clock,
+    tick: Duration,
+    files: tempfile::TempDir,
     _fixture: Fixture,
+}
+
+/// What an engine is started with.
+pub struct Setup {
+    pub runbooks: Vec<String>,
+    /// Entries of `limits`.
+    pub limits: String,
+    /// `servers.yml`.
+    pub servers: String,
+    pub clock: Clock,
+    /// What [`Bench::until`] lets a manual clock go on whenever it looks.
+    pub tick: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let (runbooks, limits, tick) = (Vec::new(), String::new(), Duration::ZERO);
+        Self { runbooks, limits, servers: SERVERS.to_owned(), clock: Clock::System, tick }
+    }
 }
 
 /// An execution as the database shows it.
@@ -95,40 +117,53 @@ const SERVERS: &str = "servers:
 impl Bench {
     /// With these runbook files.
     pub async fn new(fixture: Fixture, runbooks: &[&str]) -> Self {
-        Self::with(fixture, runbooks, "", Clock::System).await
+        Self::with_limits(fixture, runbooks, "").await
     }
 
     /// The same, and these `limits`.
     pub async fn with_limits(fixture: Fixture, runbooks: &[&str], limits: &str) -> Self {
-        Self::with(fixture, runbooks, limits, Clock::System).await
+        let runbooks = runbooks.iter().map(|text| (*text).to_owned()).collect();
+        Self::open(fixture, Setup { runbooks, limits: limits.to_owned(), ..Setup::default() }).await
     }
 
-    /// The same, and [`Bench::until`] lets five seconds of the engine's time pass whenever it looks, so that delays
-    /// between tries do not have to be waited for.
+    /// With these runbook files, and [`Bench::until`] lets five seconds of the engine's time pass whenever it looks, so
+    /// that delays between tries do not have to be waited for.
     pub async fn with_virtual_time(fixture: Fixture, runbooks: &[&str]) -> Self {
-        Self::with(fixture, runbooks, "", Clock::manual(Clock::System.now())).await
+        let runbooks = runbooks.iter().map(|text| (*text).to_owned()).collect();
+        let (clock, tick) = (Clock::manual(Clock::System.now()), Duration::from_secs(5));
+        Self::open(fixture, Setup { runbooks, clock, tick, ..Setup::default() }).await
     }
 
-    async fn with(fixture: Fixture, runbooks: &[&str], limits: &str, clock: Clock) -> Self {
+    /// With all of this.
+    pub async fn open(fixture: Fixture, setup: Setup) -> Self {
+        let Setup { runbooks, limits, servers, clock, tick } = setup;
         let files = tempfile::tempdir().unwrap();
-        let folder = files.path().join("runbooks");
-        std::fs::create_dir(&folder).unwrap();
-        for (number, text) in runbooks.iter().enumerate() {
-            std::fs::write(folder.join(format!("{number}.yml")), text).unwrap();
-        }
-        std::fs::write(files.path().join("servers.yml"), SERVERS).unwrap();
         let config = format!(
             "storage: {{url: \"{}\"}}\nsources: [{{name: main, insecure_no_auth: true}}]\nrunbooks: {{dirs: [runbooks]}}\nservers: {{files: [servers.yml]}}\nlimits: {{{limits}}}\n",
             fixture.url
         );
+        write_runbooks(files.path(), &runbooks);
+        std::fs::write(files.path().join("servers.yml"), servers).unwrap();
         let config_file = files.path().join("douse.yml");
         std::fs::write(&config_file, config).unwrap();
         let source = PolicySource { config_file, variables: Vec::new(), listen_addresses: Vec::new() };
         let transport = Arc::new(FakeTransport::new());
         let store = fixture.store.clone();
-        let engine = engine(&store, &source, Arc::clone(&transport), clock).await;
+        let engine = engine(&store, &source, Arc::clone(&transport), clock.clone()).await;
         let tasks = TaskTracker::new();
-        Self { engine, transport, tasks, store, running: Mutex::default(), source, _files: files, _fixture: fixture }
+        let running = Mutex::default();
+        Self { engine, transport, tasks, store, running, source, clock, tick, files, _fixture: fixture }
+    }
+
+    /// Another engine on the same database, as a replica is.
+    pub async fn replica(&self) -> Arc<Engine> {
+        engine(&self.store, &self.source, Arc::clone(&self.transport), self.clock.clone()).await
+    }
+
+    /// The runbook files become these, and the engine reads them.
+    pub async fn reload(&self, runbooks: &[String]) {
+        write_runbooks(self.files.path(), runbooks);
+        self.engine.reload("test").await.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The engine ends, and a new one starts on the same database, with a transport that knows these answers.
@@ -142,7 +177,7 @@ impl Bench {
         self.tasks = TaskTracker::new();
         self.transport = Arc::new(FakeTransport::new());
         answers(&self.transport);
-        self.engine = engine(&self.store, &self.source, Arc::clone(&self.transport), Clock::System).await;
+        self.engine = engine(&self.store, &self.source, Arc::clone(&self.transport), self.clock.clone()).await;
         recover::take_up(&self.engine, &self.tasks).await.unwrap();
     }
 
@@ -178,6 +213,18 @@ impl Bench {
         approved_by: Option<&str>,
         created_by: &str,
     ) -> ExecutionId {
+        self.prepared_as(runbook, server, labels, approved_by, |row| created_by.clone_into(&mut row.created_by)).await
+    }
+
+    /// The same, with whatever else its row should say.
+    pub async fn prepared_as(
+        &self,
+        runbook: &str,
+        server: &str,
+        labels: &[(&str, &str)],
+        approved_by: Option<&str>,
+        edit: impl FnOnce(&mut ExecutionRow),
+    ) -> ExecutionId {
         let policy = self.engine.policy();
         let active = policy.runbooks.get(runbook).unwrap_or_else(|| panic!("no runbook `{runbook}`"));
         let server = policy.servers.get(server).unwrap();
@@ -192,14 +239,14 @@ impl Bench {
         let input = PlanInput {
             runbook_version: active.version,
             alert: Some(&alert),
-            group: &Value::Null,
+            group: None,
             server,
             parameters: &parameters,
             trigger: None,
         };
         let plan = plan(&active.runbook, &input).unwrap_or_else(|error| panic!("{runbook}: {error}"));
         let now = self.engine.clock.now();
-        let row = ExecutionRow {
+        let mut row = ExecutionRow {
             id: ExecutionId::new(),
             origin: Origin::Manual,
             runbook: runbook.to_owned(),
@@ -217,7 +264,7 @@ impl Bench {
             decision_id: None,
             batch_id: None,
             policy_version: policy.version.clone(),
-            created_by: created_by.to_owned(),
+            created_by: "alertmanager".to_owned(),
             created_at: now,
             approved_by: approved_by.map(str::to_owned),
             approved_at: approved_by.map(|_| now),
@@ -233,6 +280,7 @@ impl Bench {
             breaker_probe: false,
             released_at: None,
         };
+        edit(&mut row);
         let details = DetailsRow {
             execution_id: row.id,
             plan_json: Json(serde_json::to_value(&plan).unwrap()),
@@ -287,7 +335,7 @@ impl Bench {
         if !claim.await.unwrap() {
             return false;
         }
-        let cancel = self.engine.in_flight.enter(id);
+        let cancel = self.engine.in_flight.enter(id, "of the bench").unwrap();
         let engine = Arc::clone(&self.engine);
         let task = self.tasks.spawn(async move {
             execute::run(&engine, id, cancel).await.unwrap();
@@ -317,7 +365,7 @@ impl Bench {
                 return shown;
             }
             assert!(Instant::now() < deadline, "it does not come to that: {shown:#?}");
-            self.engine.clock.advance(Duration::from_secs(5));
+            self.engine.clock.advance(self.tick);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -335,6 +383,14 @@ impl Bench {
             })
         });
         read.await.unwrap()
+    }
+}
+
+fn write_runbooks(files: &Path, runbooks: &[String]) {
+    let folder = files.join("runbooks");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (number, text) in runbooks.iter().enumerate() {
+        std::fs::write(folder.join(format!("{number}.yml")), text).unwrap();
     }
 }
 

@@ -5,5 +5,7 @@ pub mod bench;
 mod acts;
 mod crash;
 mod dispatch;
+mod metrics;
 mod runs;
+mod secrets;
 mod stops;

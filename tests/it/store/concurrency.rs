@@ -97,7 +97,7 @@ on_both_engines! {
         assert!(fixture.store.write(move |db| target_locks::unclaim(db, winner, later)).await.unwrap());
         let (row, _) = fixture.store.read(move |db| executions::get_whole(db, winner)).await.unwrap();
         assert_eq!((row.status, row.started_at, row.next_try_at), (Status::Approved, None, Some(later)));
-        let due = fixture.store.read(|db| executions::due(db, now(), 100)).await.unwrap();
+        let due = fixture.store.read(|db| executions::due(db, "fix", now(), 100)).await.unwrap();
         assert!(due.len() == 7 && due.iter().all(|row| row.id != winner));
         let other = due[0].id;
         let claim = fixture.store.write(move |db| target_locks::claim(db, other, "engine", now())).await.unwrap();

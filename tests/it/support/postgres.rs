@@ -36,6 +36,11 @@ impl Server {
         }
     }
 
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.root.join("log")).expect("the server's log")
+    }
+
     /// Starts a stopped server again.
     pub fn start_again(&mut self) {
         self.cluster = Some(serve(&self.root));
