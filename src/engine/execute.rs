@@ -4,6 +4,7 @@
 //! restart the same loop goes on from the replayed state. Called by `engine/dispatch` and `engine/recover`.
 
 mod attempt;
+mod earlier;
 mod mask;
 pub mod output;
 mod places;
@@ -26,14 +27,14 @@ use crate::store::breakers;
 use crate::store::pauses::{self, PauseRow};
 use crate::store::{CircuitState, Db, PauseScope, StoreError};
 
-use mask::Mask;
+use mask::{MASKED, Mask};
 
 /// Runs `id`, which this engine has claimed, until it is over, waits for a person, or the engine stops.
 ///
 /// `cancel` is cancelled when a person asks it to stop.
 pub async fn run(engine: &Engine, id: ExecutionId, cancel: CancellationToken) -> Result<(), StoreError> {
     let loaded = engine.store.read(move |db| record::load(db, id)).await?;
-    let results = engine.store.read(move |db| places::results(db, id)).await?;
+    let results = engine.store.read(move |db| earlier::results(db, id)).await?;
     engine.metrics.execution_started();
     let mut run = Run::new(engine, loaded, results, cancel);
     let driven = run.drive().await;
@@ -147,8 +148,12 @@ impl<'a> Run<'a> {
         self.inputs.now = self.time.now();
         match ready::results(&self.loaded.plan, &self.inputs) {
             Ok(values) => {
-                let values: BTreeMap<String, String> =
-                    values.into_iter().map(|(name, value)| (name, self.mask.apply(&value))).collect();
+                let hidden = ready::sensitive_results(&self.loaded.plan);
+                let shown = |(name, value): (String, String)| {
+                    let value = if hidden.contains(&name) { MASKED.to_owned() } else { self.mask.apply(&value) };
+                    (name, value)
+                };
+                let values: BTreeMap<String, String> = values.into_iter().map(shown).collect();
                 let lines: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {value}")).collect();
                 Evidence::Results { outputs: serde_json::json!(values), summary: lines.join("\n") }
             }

@@ -5,7 +5,7 @@
 
 mod lost;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::context::{self, PREFIX};
 use super::model::OutputSpec;
 use super::parameters::text_of;
 use super::plan::{Plan, PlanError, PlannedAction, PlannedStep, PlannedUndo, Text};
-use super::template::{Context, Form, evaluate, names_of_condition, render};
+use super::template::{Context, Form, RenderError, evaluate, names, names_of_condition, render};
 use crate::clock::Timestamp;
 use crate::execution::StepStatus;
 use crate::limits;
@@ -39,10 +39,15 @@ pub struct StepInputs {
 pub struct StepResult {
     pub status: StepStatus,
     pub exit_code: Option<i32>,
-    /// Lossy text; empty unless the step has `capture_output`.
-    pub stdout: String,
-    pub stderr: String,
+    /// Lossy text; empty unless the step has `capture_output`, and not there if it is not known any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
     pub outputs: BTreeMap<String, Value>,
+    /// Why something that it printed is not known any more.
+    #[serde(skip)]
+    pub unknown: Option<String>,
 }
 
 /// A step or an undo with no template left in it.
@@ -72,12 +77,12 @@ pub struct OutputError {
 
 /// Renders a step. An error fails the step with its reason, which leads to rollback.
 pub fn step(plan: &Plan, step: &PlannedStep, inputs: &StepInputs) -> Result<Ready, PlanError> {
-    Renderer::new(plan, Some(&step.id), inputs)?.ready(&step.action, step, inputs)
+    Renderer::new(plan, Some(&step.id), inputs)?.ready(plan, &step.action, step)
 }
 
 /// Renders the undo of `step`: in the step's environment and folder.
 pub fn undo(plan: &Plan, step: &PlannedStep, undo: &PlannedUndo, inputs: &StepInputs) -> Result<Ready, PlanError> {
-    Renderer::new(plan, Some(&step.id), inputs)?.ready(&undo.action, step, inputs)
+    Renderer::new(plan, Some(&step.id), inputs)?.ready(plan, &undo.action, step)
 }
 
 /// Whether a condition (`when`) holds; none holds always.
@@ -85,7 +90,7 @@ pub fn condition(plan: &Plan, step_id: &str, when: Option<&str>, inputs: &StepIn
     let Some(when) = when else { return Ok(true) };
     let renderer = Renderer::new(plan, Some(step_id), inputs)?;
     renderer.lost.check_names(Some(step_id), &names_of_condition(when))?;
-    evaluate(when, &renderer.context).map_err(|error| PlanError::of(Some(step_id), "when", error))
+    evaluate(when, &renderer.context).map_err(|error| renderer.explain("when", error))
 }
 
 /// The runbook's own outputs, when the run is over.
@@ -94,10 +99,24 @@ pub fn results(plan: &Plan, inputs: &StepInputs) -> Result<BTreeMap<String, Stri
     let result = |(name, template): &(String, String)| {
         renderer.lost.check_template(None, template)?;
         let text = render(template, Form::Plain, &renderer.context);
-        let text = text.map_err(|error| PlanError::of(None, &format!("outputs.{name}"), error))?;
+        let text = text.map_err(|error| renderer.explain(&format!("outputs.{name}"), error))?;
         Ok((name.clone(), text))
     };
     plan.outputs.iter().map(result).collect()
+}
+
+/// The runbook's outputs that take what a sensitive step printed: their values must not be shown, however they were made
+/// of it.
+pub fn sensitive_results(plan: &Plan) -> BTreeSet<String> {
+    let is_hidden = |path: &str| {
+        let mut parts = path.split('.');
+        let (root, id, what) = (parts.next(), parts.next(), parts.next());
+        root == Some("steps")
+            && !matches!(what, Some("status" | "exit_code"))
+            && plan.steps.iter().any(|step| step.sensitive && id.is_none_or(|id| id == step.id))
+    };
+    let takes_hidden = |(_, template): &&(String, String)| names(template).paths.iter().any(|path| is_hidden(path));
+    plan.outputs.iter().filter(takes_hidden).map(|(name, _)| name.clone()).collect()
 }
 
 /// Reads a step's declared outputs from what it printed. An error fails the step.
@@ -151,14 +170,15 @@ struct Renderer<'a> {
     context: Context,
     environment: Vec<(String, String)>,
     step: Option<&'a str>,
+    inputs: &'a StepInputs,
     is_windows: bool,
     lost: Lost,
 }
 
 impl<'a> Renderer<'a> {
-    fn new(plan: &Plan, step: Option<&'a str>, inputs: &StepInputs) -> Result<Self, PlanError> {
+    fn new(plan: &Plan, step: Option<&'a str>, inputs: &'a StepInputs) -> Result<Self, PlanError> {
         let mut context = Context::new(&plan.context);
-        context.hides_values = !inputs.secrets.is_empty();
+        context.hides_values = !inputs.secrets.is_empty() || plan.steps.iter().any(|step| step.sensitive);
         context.insert("execution", &json!({ "id": inputs.execution_id }));
         context.insert("now", &json!(inputs.now));
         context.insert("steps", &json!(inputs.steps));
@@ -171,7 +191,7 @@ impl<'a> Renderer<'a> {
         }
         let is_windows = plan.context.pointer("/runbook/target_os").is_some_and(|os| os == "windows");
         let lost = Lost::of(plan, &inputs.secrets);
-        let mut renderer = Self { context, environment: Vec::new(), step, is_windows, lost };
+        let mut renderer = Self { context, environment: Vec::new(), step, inputs, is_windows, lost };
         for (name, text) in &plan.environment {
             if renderer.lost.has_variable(name) {
                 continue;
@@ -186,9 +206,9 @@ impl<'a> Renderer<'a> {
         Ok(renderer)
     }
 
-    fn ready(mut self, action: &PlannedAction, step: &PlannedStep, inputs: &StepInputs) -> Result<Ready, PlanError> {
-        self.environment.push((format!("{PREFIX}EXECUTION_ID"), inputs.execution_id.clone()));
-        for (id, result) in &inputs.steps {
+    fn ready(mut self, plan: &Plan, action: &PlannedAction, step: &PlannedStep) -> Result<Ready, PlanError> {
+        self.environment.push((format!("{PREFIX}EXECUTION_ID"), self.inputs.execution_id.clone()));
+        for (id, result) in &self.inputs.steps {
             for (name, value) in &result.outputs {
                 self.environment.push((context::output_variable(id, name), text_of(value)));
             }
@@ -212,7 +232,39 @@ impl<'a> Renderer<'a> {
             }
         };
         self.lost.check_action(self.step, &action)?;
+        self.check_unknown(plan, &action)?;
         Ok(Ready { action, environment: self.environment, workdir })
+    }
+
+    /// A command must not read a variable that would have an output in it which is not known any more: the shell would
+    /// take it for empty.
+    fn check_unknown(&self, plan: &Plan, action: &ReadyAction) -> Result<(), PlanError> {
+        let texts: Vec<&str> = match action {
+            ReadyAction::Command(text) | ReadyAction::Script { text, .. } => vec![text],
+            ReadyAction::Argv(words) => words.iter().map(String::as_str).collect(),
+        };
+        for earlier in &plan.steps {
+            let result = self.inputs.steps.get(&earlier.id);
+            let Some(why) = result.and_then(|result| result.unknown.as_ref()) else { continue };
+            for name in earlier.outputs.keys() {
+                let variable = context::output_variable(&earlier.id, name);
+                if texts.iter().any(|text| text.contains(&variable)) {
+                    let message = format!("`{variable}`: {}", unknown(&earlier.id, why));
+                    return Err(PlanError::template(self.step, variable, message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong in `key`, and why what an earlier step printed is missing.
+    fn explain(&self, key: &str, mut error: RenderError) -> PlanError {
+        let id = error.name.strip_prefix("steps.").and_then(|path| path.split('.').next());
+        let why = id.and_then(|id| Some((id, self.inputs.steps.get(id)?.unknown.as_ref()?)));
+        if let (Some((id, why)), false) = (why, error.is_unsafe) {
+            error.message = format!("`{}`: {}", error.name, unknown(id, why));
+        }
+        PlanError::of(self.step, key, error)
     }
 
     fn text(&self, text: &Text, form: Form, key: &str) -> Result<String, PlanError> {
@@ -220,8 +272,12 @@ impl<'a> Renderer<'a> {
             Text::Known(text) => Ok(text.clone()),
             Text::Hole(template) => {
                 self.lost.check_template(self.step, template)?;
-                render(template, form, &self.context).map_err(|error| PlanError::of(self.step, key, error))
+                render(template, form, &self.context).map_err(|error| self.explain(key, error))
             }
         }
     }
+}
+
+fn unknown(id: &str, why: &str) -> String {
+    format!("what step `{id}` printed is not known after a restart or in a rollback by hand: {why}")
 }

@@ -79,9 +79,10 @@ fn inputs(steps: &[(&str, i32, &str)]) -> StepInputs {
         let result = StepResult {
             status,
             exit_code: Some(*exit_code),
-            stdout: (*stdout).into(),
-            stderr: String::new(),
+            stdout: Some((*stdout).into()),
+            stderr: Some(String::new()),
             outputs,
+            unknown: None,
         };
         ((*id).to_owned(), result)
     };

@@ -7,36 +7,55 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// What stands where a secret stood.
-const MASKED: &str = "<secret>";
+pub(crate) const MASKED: &str = "<secret>";
 /// Shorter ones are not masked: they would make holes everywhere and hide nothing.
 const CHARS_MIN: usize = 4;
+/// More are not looked for: a text would be searched for seconds.
+const FORMS_MAX: usize = 4_000;
 
 /// The forms in which the secrets of one run could be printed.
 #[derive(Clone, Default)]
 pub(crate) struct Mask {
     /// Longest first, so that a form that contains another is taken as a whole.
     forms: Vec<String>,
+    /// There are too many to look for: nothing is shown any more.
+    is_blind: bool,
 }
 
 impl Mask {
     /// Masks these values.
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut forms = Vec::new();
-        for secret in secrets.into_iter().filter(|secret| secret.chars().count() >= CHARS_MIN) {
-            forms.push(secret.to_owned());
-            forms.extend(secret.lines().map(str::to_owned).filter(|line| line.chars().count() >= CHARS_MIN));
-            forms.push(url_encoded(secret));
-            for skipped in 0..3 {
-                forms.extend(base64_inside(secret.as_bytes(), skipped));
+        let mut mask = Self::default();
+        mask.hide(secrets);
+        mask
+    }
+
+    /// Masks these values from now on, too: as a whole, and each of their lines.
+    pub(crate) fn hide<'a>(&mut self, values: impl IntoIterator<Item = &'a str>) {
+        for value in values {
+            let whole = value.trim();
+            let lines = whole.lines().map(str::trim).filter(|line| *line != whole);
+            for secret in [value, whole].into_iter().chain(lines).filter(|text| text.chars().count() >= CHARS_MIN) {
+                if self.forms.len() >= FORMS_MAX {
+                    self.is_blind = true;
+                    return;
+                }
+                self.forms.push(secret.to_owned());
+                self.forms.push(url_encoded(secret));
+                for skipped in 0..3 {
+                    self.forms.extend(base64_inside(secret.as_bytes(), skipped));
+                }
             }
         }
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        forms.dedup();
-        Self { forms }
+        self.forms.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        self.forms.dedup();
     }
 
     /// The text without secrets.
     pub(crate) fn apply(&self, text: &str) -> String {
+        if self.is_blind && !text.is_empty() {
+            return MASKED.to_owned();
+        }
         self.forms.iter().fold(text.to_owned(), |text, form| text.replace(form.as_str(), MASKED))
     }
 
@@ -120,6 +139,24 @@ mod tests {
     #[test]
     fn a_short_secret_makes_no_holes() {
         assert_eq!(Mask::new(["on"]).apply("on and on"), "on and on");
+    }
+
+    #[test]
+    fn what_is_hidden_later_is_masked_as_a_whole_and_line_by_line() {
+        let mut mask = Mask::new(["hunter2"]);
+        mask.hide(["token\r\n  second line\n", "on"]);
+        assert_eq!(mask.apply("hunter2, token, second line, on"), format!("{MASKED}, {MASKED}, {MASKED}, on"));
+        assert_eq!(mask.apply(&STANDARD.encode("second line")), format!("{MASKED}Q=="));
+    }
+
+    #[test]
+    fn too_many_values_to_look_for_hide_everything() {
+        let mut mask = Mask::default();
+        let lines: Vec<String> = (0..FORMS_MAX).map(|number| format!("line {number}")).collect();
+        mask.hide([lines.join("\n").as_str()]);
+        assert_eq!(mask.apply("anything"), MASKED);
+        assert_eq!(mask.apply_to_head("anything"), MASKED);
+        assert_eq!(mask.apply_to_tail(""), "");
     }
 
     #[test]

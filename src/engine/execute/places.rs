@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::canonical::payload_hash;
 use crate::engine::record::Evidence;
 use crate::execution::retry::judge;
-use crate::execution::{Event, Outcome, Phase, Place, StepStatus};
-use crate::id::{AttemptId, ExecutionId};
+use crate::execution::{Event, Outcome, Place};
+use crate::id::AttemptId;
 use crate::runbook::plan::{PlanError, PlannedStep, PlannedUndo};
 use crate::runbook::ready::{self, Ready, ReadyAction, StepResult};
-use crate::store::{Db, StoreError, Stream, attempts, steps};
+use crate::store::StoreError;
 
 use super::output::Printed;
 use super::{Run, attempt, place_name};
@@ -112,22 +112,28 @@ impl Run<'_> {
             Place::Undo(_) => CancellationToken::new(),
         };
         let finished = self.perform(sent, &cancel).await;
-        let raw = Printed::of(&finished.stdout, &super::Mask::default()).text();
+        let is_sensitive = planned.step().sensitive;
+        let raw = [&finished.stdout, &finished.stderr].map(|stream| Printed::of(stream, &super::Mask::default()));
+        let [text, errors] = raw.each_ref().map(Printed::text);
+        let (outcome, values) = read(&planned, place, attempt::outcome(finished.ending), &text);
+        if is_sensitive {
+            // Whatever shows it from now on: a later step, a refused value, the runbook's outputs.
+            self.mask.hide(raw.iter().flat_map(|printed| [printed.head.as_str(), printed.tail.as_str()]));
+            self.mask.hide(values.values().flat_map(leaves).collect::<Vec<_>>().iter().map(String::as_str));
+        }
         let (stdout, stderr) = (Printed::of(&finished.stdout, &self.mask), Printed::of(&finished.stderr, &self.mask));
-        let errors = stderr.text();
-        let (outcome, values) = read(&planned, place, attempt::outcome(finished.ending), &raw);
         // What a sensitive step printed may be in the outcome's message.
-        let told = if planned.step().sensitive { String::new() } else { self.mask.apply(&outcome.to_string()) };
+        let told = if is_sensitive { String::new() } else { self.mask.apply(&outcome.to_string()) };
         tracing::info!(
             execution = %self.loaded.row.id, step = place_name(&self.loaded, place), number, outcome = told, "attempt ended"
         );
-        let evidence = if planned.step().sensitive {
+        let evidence = if is_sensitive {
             Evidence::Output { stdout: stdout.hidden(), stderr: stderr.hidden() }
         } else {
             Evidence::Output { stdout, stderr }
         };
         self.ended(place, attempt, outcome, evidence).await?;
-        self.remember(place, Some((raw, errors)), values);
+        self.remember(place, Some((text, errors)), values);
         Ok(())
     }
 
@@ -167,7 +173,8 @@ impl Run<'_> {
         }
         let (stdout, stderr) = printed.filter(|_| planned.capture_output).unwrap_or_default();
         let exit_code = step.outcome.as_ref().and_then(Outcome::exit_code);
-        let result = StepResult { status: step.status, exit_code, stdout, stderr, outputs };
+        let (stdout, stderr) = (Some(stdout), Some(stderr));
+        let result = StepResult { status: step.status, exit_code, stdout, stderr, outputs, unknown: None };
         self.inputs.steps.insert(planned.id.clone(), result);
     }
 
@@ -227,32 +234,14 @@ fn read(
     }
 }
 
-/// What later steps may ask of those that ended before, from the database: after a restart, and for the undos of
-/// another execution (`rollback_of`). A sensitive step's output was never stored, so it is not there.
-pub(super) fn results(db: &mut Db, id: ExecutionId) -> Result<BTreeMap<String, StepResult>, StoreError> {
-    let loaded = crate::engine::record::load(db, id)?;
-    let of = loaded.details.rollback_of.unwrap_or(id);
-    let outputs = attempts::outputs_of(db, of)?;
-    let last: BTreeMap<_, _> =
-        attempts::of_execution(db, of)?.into_iter().map(|row| (row.step_run_id, row.id)).collect();
-    let mut results = BTreeMap::new();
-    for row in steps::of_execution(db, of)? {
-        let planned = loaded.plan.steps.iter().find(|step| step.id == row.step_id);
-        let is_over = row.status != StepStatus::Pending && row.status != StepStatus::Running;
-        let (Phase::Main, Some(planned), true) = (row.phase, planned, is_over) else { continue };
-        let text = |stream| {
-            let attempt = last.get(&row.id)?;
-            let output = outputs.iter().find(|output| output.attempt_id == *attempt && output.stream == stream)?;
-            Some(Printed::stored(output).text())
-        };
-        let stdout = text(Stream::Stdout).unwrap_or_default();
-        let is_readable = row.status == StepStatus::Completed && !row.sensitive;
-        let values =
-            if is_readable { ready::outputs(&planned.outputs, &stdout).unwrap_or_default() } else { BTreeMap::new() };
-        let stderr = text(Stream::Stderr).unwrap_or_default();
-        let (stdout, stderr) = if planned.capture_output { (stdout, stderr) } else { Default::default() };
-        let result = StepResult { status: row.status, exit_code: row.exit_code, stdout, stderr, outputs: values };
-        results.insert(row.step_id, result);
+/// The texts in a value, each alone.
+fn leaves(value: &serde_json::Value) -> Vec<String> {
+    use serde_json::Value;
+    match value {
+        Value::Array(items) => items.iter().flat_map(leaves).collect(),
+        Value::Object(entries) => entries.values().flat_map(leaves).collect(),
+        Value::String(text) => vec![text.clone()],
+        Value::Number(number) => vec![number.to_string()],
+        Value::Null | Value::Bool(_) => Vec::new(),
     }
-    Ok(results)
 }

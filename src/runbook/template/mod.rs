@@ -260,7 +260,12 @@ fn explain(error: &Error, source: &str, context: &Context) -> RenderError {
         ErrorKind::UndefinedError => undefined(expression.unwrap_or(source), context, error.line()),
         _ => {
             let name = expression.map(names::subject).unwrap_or_default();
-            RenderError { line: error.line(), ..plain_error(name, describe(error)) }
+            let message = match error.kind() {
+                // A filter may quote what it cannot read.
+                ErrorKind::InvalidOperation if context.hides_values => error.kind().to_string(),
+                _ => describe(error),
+            };
+            RenderError { line: error.line(), ..plain_error(name, message) }
         }
     }
 }

@@ -8,4 +8,5 @@ mod dispatch;
 mod metrics;
 mod runs;
 mod secrets;
+mod sensitive;
 mod stops;
