@@ -28,6 +28,11 @@ impl Secrets {
         }
     }
 
+    /// Forgets them: the execution was not made after all.
+    pub fn forget(&self, id: ExecutionId) {
+        self.lock().remove(&id);
+    }
+
     /// The secrets of an execution; none if it has none, or they were given to another process.
     pub fn of(&self, id: ExecutionId) -> BTreeMap<String, String> {
         self.lock().get(&id).cloned().unwrap_or_default()

@@ -42,9 +42,10 @@ pub fn order(state: &State, plan: &Plan) -> Vec<usize> {
     state.started.iter().rev().copied().filter(is_undone).collect()
 }
 
-/// What is left to undo of an ended run: [`order`] without what its own rollback has undone already.
-pub fn order_by_hand(state: &State, plan: &Plan) -> Vec<usize> {
-    let is_done =
-        |index: usize| state.undos.iter().any(|undo| undo.step == index && undo.state.status == StepStatus::Completed);
+/// What is left to undo of an ended run: [`order`] without what its own rollback, or one of the earlier ones by hand
+/// (`others`), has undone already.
+pub fn order_by_hand(state: &State, others: &[State], plan: &Plan) -> Vec<usize> {
+    let undos = || std::iter::once(state).chain(others).flat_map(|state| &state.undos);
+    let is_done = |index: usize| undos().any(|undo| undo.step == index && undo.state.status == StepStatus::Completed);
     order(state, plan).into_iter().filter(|index| !is_done(*index)).collect()
 }

@@ -19,9 +19,12 @@ pub async fn roll_back(
     reason: Option<String>,
 ) -> Result<ExecutionRow, ActError> {
     let reason = optional(reason)?;
-    let (author, person) = (Author::person(engine, by), by.clone());
-    let made = engine.store.write(move |db: &mut Db| roll_back_in(db, id, &person, reason, &author));
-    let row = made.await??;
+    let (author, person, made) = (Author::person(engine, by), by.clone(), ExecutionId::new());
+    // Before it can start: its undos may need them.
+    engine.secrets.keep(made, engine.secrets.of(id));
+    let write = engine.store.write(move |db: &mut Db| roll_back_in(db, id, made, &person, reason, &author));
+    let answer = write.await.map_err(ActError::from).and_then(std::convert::identity);
+    let row = answer.inspect_err(|_| engine.secrets.forget(made))?;
     engine.wake.dispatch.notify_one();
     Ok(row)
 }
@@ -29,6 +32,7 @@ pub async fn roll_back(
 fn roll_back_in(
     db: &mut Db,
     id: ExecutionId,
+    made: ExecutionId,
     person: &Person,
     reason: Option<String>,
     author: &Author,
@@ -41,7 +45,8 @@ fn roll_back_in(
     if original.row.origin == Origin::Rollback {
         return Ok(Err(ActError::Conflict("it is a rollback itself; name the execution that it undoes".to_owned())));
     }
-    if let Some(other) = executions::rollbacks_of(db, id)?.into_iter().find(|row| undoes_it(row.status)) {
+    let earlier = executions::rollbacks_of(db, id)?;
+    if let Some(other) = earlier.iter().find(|row| undoes_it(row.status)) {
         return Ok(Err(ActError::Conflict(format!("execution {} rolls it back ({})", other.id, other.status))));
     }
     if let Some(held) = target_locks::holder(db, &original.row.server)? {
@@ -50,17 +55,23 @@ fn roll_back_in(
             held.server, held.execution_id, held.reason
         ))));
     }
-    let undoes = order_by_hand(&original.state, &original.plan);
+    let earlier = earlier.iter().map(|row| Ok(record::load(db, row.id)?.state)).collect::<Result<Vec<_>, StoreError>>()?;
+    let undoes = order_by_hand(&original.state, &earlier, &original.plan);
     if undoes.is_empty() {
         return Ok(Err(ActError::Conflict(format!("there is nothing to undo of execution {id}"))));
     }
-    let (row, details) = rows(&original, person, reason, author);
+    let (row, details) = rows(&original, made, person, reason, author);
     let loaded = record::create(db, &row, &details, &original.plan, Some(undoes), author)?;
     Ok(Ok(loaded.row))
 }
 
-fn rows(original: &Loaded, person: &Person, reason: Option<String>, author: &Author) -> (ExecutionRow, DetailsRow) {
-    let id = ExecutionId::new();
+fn rows(
+    original: &Loaded,
+    id: ExecutionId,
+    person: &Person,
+    reason: Option<String>,
+    author: &Author,
+) -> (ExecutionRow, DetailsRow) {
     let row = ExecutionRow {
         id,
         origin: Origin::Rollback,

@@ -266,7 +266,7 @@ fn a_rollback_by_hand_runs_only_the_undos_it_was_made_for() {
         run.attempt(Place::Step(index), 1, OK);
     }
     run.settle();
-    let undoes = rollback::order_by_hand(&run.state, &run.plan);
+    let undoes = rollback::order_by_hand(&run.state, &[], &run.plan);
     assert_eq!(undoes, [2, 1, 0]);
 
     let mut run = Run::created(plan(3), Some(undoes));

@@ -73,6 +73,26 @@ on_both_engines! {
 }
 
 #[tokio::test]
+async fn a_second_rollback_by_hand_does_not_repeat_what_the_first_has_undone() {
+    let bench = Bench::new(harness::sqlite().await, &[THREE]).await;
+    let id = bench.execution("three", "web1", &[]).await;
+    bench.engine.secrets.keep(id, [("password".to_owned(), "correct horse".to_owned())].into());
+    assert_eq!(bench.run(id).await.status(), Status::Completed);
+    bench.transport.on("revert two", [Answer::exit(7), Answer::exit(0).stdout("correct horse")]);
+    let ann = person("ann", Role::Operator);
+    let first = acts::roll_back(&bench.engine, id, &ann, None).await.unwrap();
+    let shown = bench.run(first.id).await;
+    assert_eq!(shown.loaded.row.rollback, RollbackState::Stuck);
+    assert_eq!(shown.attempted(Phase::Rollback), ["three", "two"]);
+    acts::release(&bench.engine, first.id, &ann, "looked".to_owned()).await.unwrap();
+    let second = acts::roll_back(&bench.engine, id, &ann, None).await.unwrap();
+    let shown = bench.run(second.id).await;
+    assert_eq!(shown.status(), Status::Completed, "{}", shown.error());
+    assert_eq!(shown.attempted(Phase::Rollback), ["two", "one"], "`three` was undone by the first");
+    assert_eq!(shown.outputs[0].head, "<secret>", "the secrets of the run are those of its rollback");
+}
+
+#[tokio::test]
 async fn a_completed_run_can_be_undone_by_hand() {
     let bench = Bench::new(harness::sqlite().await, &[THREE]).await;
     let id = bench.execution("three", "web1", &[]).await;
