@@ -38,10 +38,12 @@ fn judge_step(state: &State, step: &StepState, planned: &PlannedStep, outcome: &
         Outcome::Exited(_) => After::Failed,
         Outcome::Signalled(_) | Outcome::BadOutput { .. } if any_failure => again().unwrap_or(After::Failed),
         Outcome::Signalled(_) | Outcome::BadOutput { .. } => After::Failed,
-        // Two copies at once would be worse than none: only what is known to be dead is tried again.
+        // Two copies at once would be worse than none, and undoing what still runs is as blind: only what is known to be
+        // dead is tried again or undone.
+        Outcome::TimedOut { is_confirmed: false } | Outcome::Cancelled { is_confirmed: false } => After::Interrupted,
         Outcome::TimedOut { is_confirmed: true } if any_failure => again().unwrap_or(After::TimedOut),
-        Outcome::TimedOut { .. } => After::TimedOut,
-        Outcome::Cancelled { .. } => After::Cancelled,
+        Outcome::TimedOut { is_confirmed: true } => After::TimedOut,
+        Outcome::Cancelled { is_confirmed: true } => After::Cancelled,
         Outcome::NotStarted { is_retryable: true, .. } if may_go_on && !state.is_touched() => After::ReachAgain,
         Outcome::NotStarted { is_retryable: true, .. } => again().unwrap_or(After::Failed),
         Outcome::NotStarted { is_retryable: false, .. } => After::Failed,

@@ -48,6 +48,8 @@ pub struct Answer {
     pub stderr: String,
     /// Time before the end; a time-out or a cancel in it ends the call as it would end a real one.
     pub delay: Duration,
+    /// What is seen of the kill then.
+    pub killed: Killed,
 }
 
 impl Answer {
@@ -58,7 +60,8 @@ impl Answer {
 
     /// Ends in any way.
     pub fn ending(ending: Ending) -> Self {
-        Self { ending, stdout: String::new(), stderr: String::new(), delay: Duration::ZERO }
+        let (stdout, stderr) = (String::new(), String::new());
+        Self { ending, stdout, stderr, delay: Duration::ZERO, killed: Killed::Confirmed }
     }
 
     /// Never starts.
@@ -74,6 +77,12 @@ impl Answer {
     /// Runs until it is cancelled or its time is over.
     pub fn endless() -> Self {
         Self::exit(0).after(Duration::from_secs(u64::from(u32::MAX)))
+    }
+
+    /// A kill of it is answered so.
+    pub fn killed(mut self, killed: Killed) -> Self {
+        self.killed = killed;
+        self
     }
 
     /// With this standard output.
@@ -183,8 +192,8 @@ impl Transport for FakeTransport {
             let answer = self.answer(&job);
             let ending = tokio::select! {
                 () = tokio::time::sleep(answer.delay) => answer.ending,
-                () = cancel.cancelled() => Ending::Cancelled(Killed::Confirmed),
-                () = tokio::time::sleep(job.timeout) => Ending::TimedOut(Killed::Confirmed),
+                () = cancel.cancelled() => Ending::Cancelled(answer.killed),
+                () = tokio::time::sleep(job.timeout) => Ending::TimedOut(answer.killed),
             };
             let captured = |text: String| Captured { total: text.len() as u64, head: text.into(), tail: Vec::new() };
             Finished { ending, stdout: captured(answer.stdout), stderr: captured(answer.stderr) }

@@ -121,10 +121,32 @@ fn a_process_that_may_still_run_is_not_started_a_second_time() {
     plan.steps[0].retry.attempts = 3;
     let mut run = Run::claimed(plan.clone());
     run.attempt(Place::Step(0), 60, Outcome::TimedOut { is_confirmed: false });
-    assert_eq!(run.state.steps[0].status, StepStatus::Timeout);
+    assert_eq!(run.state.steps[0].status, StepStatus::Interrupted);
     let mut run = Run::claimed(plan);
     run.attempt(Place::Step(0), 60, Outcome::TimedOut { is_confirmed: true });
     assert_eq!(run.state.steps[0].status, StepStatus::Running);
+}
+
+#[test]
+fn what_may_still_run_is_not_undone_and_keeps_its_target() {
+    for is_cancelled in [false, true] {
+        let mut run = Run::claimed(plan(2));
+        run.attempt(Place::Step(0), 1, OK);
+        let (place, attempt) = (Place::Step(1), AttemptId::new());
+        run.record(Event::AttemptStarted { place, attempt, number: 1 });
+        if is_cancelled {
+            run.record(Event::CancelRequested { by: "ann".to_owned(), reason: None });
+        }
+        let is_confirmed = false;
+        let outcome = if is_cancelled { Outcome::Cancelled { is_confirmed } } else { Outcome::TimedOut { is_confirmed } };
+        let after = retry::judge(&run.state, &run.plan, place, &outcome, run.now);
+        run.record(Event::AttemptFinished { place, attempt, outcome, after });
+        assert_eq!(run.settle(), Effect::WaitForPerson);
+        assert_eq!((run.state.status, run.state.rollback), (Status::Interrupted, RollbackState::None));
+        assert!(run.state.holds_target());
+        run.record(Event::Released { by: "ann".to_owned(), reason: "killed it".to_owned() });
+        assert!(run.state.status.is_final() && !run.state.holds_target());
+    }
 }
 
 #[test]

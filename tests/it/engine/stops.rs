@@ -9,6 +9,7 @@ use douse::execution::{Phase, RollbackState, Status, StepStatus};
 use douse::id::PauseId;
 use douse::store::pauses::{self, PauseRow};
 use douse::store::{AttemptEnding, LockReason, PauseScope};
+use douse::transport::Killed;
 use douse::transport::fake::Answer;
 
 use super::bench::{Bench, person};
@@ -163,6 +164,29 @@ on_both_engines! {
         let shown = bench.shown(id).await;
         assert!(shown.locks.is_empty());
         assert_eq!(shown.trail()[shown.trail().len() - 3..], ["RELEASED", "STATUS_UPDATED", "FAILED"]);
+        let undoing = acts::roll_back(&bench.engine, id, &ann, None).await.unwrap();
+        assert_eq!(bench.run(undoing.id).await.attempted(Phase::Rollback), ["two", "one"]);
+    }
+}
+
+#[tokio::test]
+async fn what_may_still_run_after_its_kill_is_not_undone_and_keeps_its_target() {
+    for is_cancelled in [false, true] {
+        let bench = Bench::new(harness::sqlite().await, &[SLOW]).await;
+        bench.transport.on("do two", [Answer::endless().killed(Killed::Unconfirmed)]);
+        let id = bench.execution("slow", "web1", &[]).await;
+        bench.start(id).await;
+        let ann = person("ann", Role::Operator);
+        if is_cancelled {
+            bench.until(id, |shown| shown.attempts.len() == 2).await;
+            acts::cancel(&bench.engine, id, &ann, None).await.unwrap();
+        }
+        let shown = bench.settled(id).await;
+        assert_eq!((shown.status(), shown.loaded.row.rollback), (Status::Interrupted, RollbackState::None));
+        assert_eq!(shown.locks[0].reason, LockReason::Interrupted);
+        assert_eq!(bench.transport.commands(), ["do one", "do two"], "it was undone while it may run");
+        assert!(shown.error().contains("could not be confirmed"), "{}", shown.error());
+        acts::release(&bench.engine, id, &ann, "killed it".to_owned()).await.unwrap();
         let undoing = acts::roll_back(&bench.engine, id, &ann, None).await.unwrap();
         assert_eq!(bench.run(undoing.id).await.attempted(Phase::Rollback), ["two", "one"]);
     }
