@@ -160,6 +160,11 @@ pub enum Outcome {
         /// No process of the group was left; otherwise it may still run.
         is_confirmed: bool,
     },
+    /// Its time was over, or it was cancelled, before anything was sent to the host.
+    Unsent {
+        /// Its time was over.
+        is_timeout: bool,
+    },
     /// The host never saw it.
     NotStarted {
         /// `unreachable`, `host_key_changed`, …
@@ -182,7 +187,7 @@ impl Outcome {
             | Self::TimedOut { .. }
             | Self::Cancelled { .. }
             | Self::Lost(_) => true,
-            Self::NotStarted { .. } => false,
+            Self::Unsent { .. } | Self::NotStarted { .. } => false,
         }
     }
 
@@ -193,6 +198,7 @@ impl Outcome {
             Self::Signalled(_)
             | Self::TimedOut { .. }
             | Self::Cancelled { .. }
+            | Self::Unsent { .. }
             | Self::NotStarted { .. }
             | Self::Lost(_) => None,
         }
@@ -204,8 +210,8 @@ impl Outcome {
             Self::Exited(_) => "exited",
             Self::BadOutput { .. } => "bad_output",
             Self::Signalled(_) => "signalled",
-            Self::TimedOut { .. } => "timeout",
-            Self::Cancelled { .. } => "cancelled",
+            Self::TimedOut { .. } | Self::Unsent { is_timeout: true } => "timeout",
+            Self::Cancelled { .. } | Self::Unsent { is_timeout: false } => "cancelled",
             Self::NotStarted { reason, .. } => reason,
             Self::Lost(_) => "lost",
         }
@@ -224,6 +230,8 @@ impl std::fmt::Display for Outcome {
             Self::Signalled(signal) => write!(f, "was ended by signal {signal}"),
             Self::TimedOut { is_confirmed } => write!(f, "did not end in time; {}", killed(*is_confirmed)),
             Self::Cancelled { is_confirmed } => write!(f, "was cancelled; {}", killed(*is_confirmed)),
+            Self::Unsent { is_timeout: true } => f.write_str("was not sent to the host before its time was over"),
+            Self::Unsent { is_timeout: false } => f.write_str("was cancelled before it was sent to the host"),
             Self::NotStarted { message, .. } => write!(f, "could not be started: {message}"),
             Self::Lost(message) => write!(f, "was lost sight of, so whether it took effect is unknown: {message}"),
         }

@@ -43,7 +43,8 @@ fn judge_step(state: &State, step: &StepState, planned: &PlannedStep, outcome: &
         Outcome::TimedOut { is_confirmed: false } | Outcome::Cancelled { is_confirmed: false } => After::Interrupted,
         Outcome::TimedOut { is_confirmed: true } if any_failure => again().unwrap_or(After::TimedOut),
         Outcome::TimedOut { is_confirmed: true } => After::TimedOut,
-        Outcome::Cancelled { is_confirmed: true } => After::Cancelled,
+        Outcome::Cancelled { is_confirmed: true } | Outcome::Unsent { is_timeout: false } => After::Cancelled,
+        Outcome::Unsent { is_timeout: true } => again().unwrap_or(After::TimedOut),
         Outcome::NotStarted { is_retryable: true, .. } if may_go_on && !state.is_touched() => After::ReachAgain,
         Outcome::NotStarted { is_retryable: true, .. } => again().unwrap_or(After::Failed),
         Outcome::NotStarted { is_retryable: false, .. } => After::Failed,
@@ -61,9 +62,10 @@ fn judge_undo(undo: &StepState, outcome: &Outcome, now: Timestamp) -> After {
         Outcome::Exited(_) | Outcome::BadOutput { .. } | Outcome::Signalled(_) => After::Failed,
         Outcome::TimedOut { .. } => After::TimedOut,
         Outcome::Cancelled { .. } => After::Cancelled,
-        Outcome::NotStarted { is_retryable: true, .. } if undo.tries < limits::UNDO_REACH_TRIES => {
+        Outcome::NotStarted { is_retryable: true, .. } | Outcome::Unsent { .. } if undo.tries < limits::UNDO_REACH_TRIES => {
             After::RetryAt(now.plus(limits::UNDO_REACH_DELAY))
         }
+        Outcome::Unsent { .. } => After::TimedOut,
         Outcome::NotStarted { .. } => After::Failed,
         Outcome::Lost(_) => After::Interrupted,
     }

@@ -76,6 +76,8 @@ pub enum Killed {
     Confirmed,
     /// Could not be told; it may still run.
     Unconfirmed,
+    /// There was none: nothing was sent to the host yet.
+    Unsent,
 }
 
 /// Why nothing was started.

@@ -91,15 +91,13 @@ fn job(sent: Sent) -> Job {
 
 /// The ending in the words of an execution.
 pub(super) fn outcome(ending: Ending) -> Outcome {
-    let is_confirmed = |killed| match killed {
-        Killed::Confirmed => true,
-        Killed::Unconfirmed => false,
-    };
     match ending {
         Ending::Exited(code) => Outcome::Exited(code),
         Ending::Signalled(signal) => Outcome::Signalled(signal),
-        Ending::TimedOut(killed) => Outcome::TimedOut { is_confirmed: is_confirmed(killed) },
-        Ending::Cancelled(killed) => Outcome::Cancelled { is_confirmed: is_confirmed(killed) },
+        Ending::TimedOut(Killed::Unsent) => Outcome::Unsent { is_timeout: true },
+        Ending::Cancelled(Killed::Unsent) => Outcome::Unsent { is_timeout: false },
+        Ending::TimedOut(killed) => Outcome::TimedOut { is_confirmed: killed == Killed::Confirmed },
+        Ending::Cancelled(killed) => Outcome::Cancelled { is_confirmed: killed == Killed::Confirmed },
         Ending::NotStarted(refusal) => Outcome::NotStarted {
             reason: refusal.kind.as_str().to_owned(),
             is_retryable: refusal.kind.is_retryable(),

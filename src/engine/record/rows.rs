@@ -221,7 +221,7 @@ fn attempt_end(outcome: &Outcome) -> AttemptEnd {
         Outcome::Signalled(signal) => (AttemptEnding::Signalled, Some(signal.clone()), None),
         Outcome::TimedOut { is_confirmed } => (AttemptEnding::TimedOut, None, Some(*is_confirmed)),
         Outcome::Cancelled { is_confirmed } => (AttemptEnding::Cancelled, None, Some(*is_confirmed)),
-        Outcome::NotStarted { .. } => (AttemptEnding::NotStarted, None, None),
+        Outcome::Unsent { .. } | Outcome::NotStarted { .. } => (AttemptEnding::NotStarted, None, None),
         Outcome::Lost(_) => (AttemptEnding::Lost, None, None),
     };
     let error_message = match outcome {
@@ -229,7 +229,9 @@ fn attempt_end(outcome: &Outcome) -> AttemptEnd {
         Outcome::BadOutput { message, .. } | Outcome::NotStarted { message, .. } | Outcome::Lost(message) => {
             Some(message.clone())
         }
-        Outcome::Signalled(_) | Outcome::TimedOut { .. } | Outcome::Cancelled { .. } => Some(outcome.to_string()),
+        Outcome::Signalled(_) | Outcome::TimedOut { .. } | Outcome::Cancelled { .. } | Outcome::Unsent { .. } => {
+            Some(outcome.to_string())
+        }
     };
     AttemptEnd { ending, exit_code: outcome.exit_code(), signal, kill_confirmed, error_message }
 }

@@ -24,6 +24,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         1 => Just(Outcome::BadOutput { code: 0, message: "no `pid`".to_owned() }),
         1 => Just(Outcome::Signalled("KILL".to_owned())),
         1 => any::<bool>().prop_map(|is_confirmed| Outcome::TimedOut { is_confirmed }),
+        1 => Just(Outcome::Unsent { is_timeout: true }),
         1 => any::<bool>().prop_map(|is_retryable| Outcome::NotStarted {
             reason: "session".to_owned(), message: "refused".to_owned(), is_retryable }),
         1 => Just(Outcome::Lost("reset".to_owned())),
@@ -126,7 +127,7 @@ fn seen(run: &Run) -> Vec<usize> {
     let mut seen = Vec::new();
     for (_, event) in &run.log {
         if let Event::AttemptFinished { place: Place::Step(index), outcome, .. } = event
-            && !matches!(outcome, Outcome::NotStarted { .. })
+            && !matches!(outcome, Outcome::NotStarted { .. } | Outcome::Unsent { .. })
             && !seen.contains(index)
         {
             seen.push(*index);

@@ -73,7 +73,7 @@ async fn become_password(job: &Job) -> Result<Option<Zeroizing<String>>, Refusal
 
 fn cancelled_before_start() -> Finished {
     let mut finished = Finished::not_started(Refusal::new(RefusalKind::Session, ""));
-    finished.ending = Ending::Cancelled(Killed::Confirmed);
+    finished.ending = Ending::Cancelled(Killed::Unsent);
     finished
 }
 

@@ -170,6 +170,25 @@ on_both_engines! {
 }
 
 #[tokio::test]
+async fn a_step_that_was_stopped_before_it_was_sent_is_not_undone() {
+    for (is_cancelled, status) in [(false, Status::Timeout), (true, Status::Cancelled)] {
+        let bench = Bench::new(harness::sqlite().await, &[SLOW]).await;
+        bench.transport.on("do two", [Answer::endless().killed(Killed::Unsent)]);
+        let id = bench.execution("slow", "web1", &[]).await;
+        bench.start(id).await;
+        if is_cancelled {
+            bench.until(id, |shown| shown.attempts.len() == 2).await;
+            acts::cancel(&bench.engine, id, &person("ann", Role::Operator), None).await.unwrap();
+        }
+        let shown = bench.settled(id).await;
+        assert_eq!((shown.status(), shown.loaded.row.rollback), (status, RollbackState::Done), "{}", shown.error());
+        assert_eq!(shown.attempted(Phase::Rollback), ["one"], "the host never saw the second step");
+        assert!(shown.attempts.iter().any(|attempt| attempt.ending == Some(AttemptEnding::NotStarted)));
+        assert!(shown.locks.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn what_may_still_run_after_its_kill_is_not_undone_and_keeps_its_target() {
     for is_cancelled in [false, true] {
         let bench = Bench::new(harness::sqlite().await, &[SLOW]).await;

@@ -64,7 +64,7 @@ async fn a_cancel_ends_a_command_that_runs_and_one_that_waits_for_a_session() {
     assert_all_dead(&sshd).await;
 
     let finished = transport.run(job(&server, &format!("echo x > {}/never", sshd.dir().display())), cancel).await;
-    assert_eq!(finished.ending, Ending::Cancelled(Killed::Confirmed));
+    assert_eq!(finished.ending, Ending::Cancelled(Killed::Unsent));
     assert_eq!(exit(&transport, &server, "true").await.0, 0);
     assert!(!sshd.dir().join("never").exists());
 }
