@@ -52,6 +52,7 @@ pub fn begin(at: Timestamp, event: &Event) -> Result<State, IllegalTransition> {
         held_until: None,
         next_try_at: None,
         reach_tries: 0,
+        unreached_since: None,
         unreached: None,
         started_at: None,
         ended_at: None,
@@ -109,14 +110,16 @@ fn change(state: &mut State, at: Timestamp, event: &Event) -> Change {
             state.status = Status::Pending;
             state.approved_by = None;
             state.held_until = None;
+            reached(state);
             Ok(())
         }
         Event::HeldAtClaim { until, .. } => {
             only(state, Status::Approved, "only what is approved and not started is held")?;
             state.held_until = Some(*until);
+            reached(state);
             Ok(())
         }
-        Event::HostUnreachable { retry_at, message } => reach_later(state, *retry_at, message),
+        Event::HostUnreachable { retry_at, message } => reach_later(state, at, *retry_at, message),
         Event::GaveUp { message } => {
             only(state, Status::Approved, "only what was never started is given up")?;
             state.error = Some(message.clone());
@@ -235,7 +238,7 @@ fn idle(state: &State) -> Change {
 }
 
 /// Back to `approved`, as if it had not been claimed: nothing was run.
-fn reach_later(state: &mut State, retry_at: Timestamp, message: &str) -> Change {
+fn reach_later(state: &mut State, at: Timestamp, retry_at: Timestamp, message: &str) -> Change {
     if state.status == Status::Running {
         if state.unreached.is_none() || state.in_flight.is_some() || state.is_touched() {
             return Err("something was run on the host already");
@@ -251,9 +254,19 @@ fn reach_later(state: &mut State, retry_at: Timestamp, message: &str) -> Change 
     only(state, Status::Approved, "only what was not started waits for its host")?;
     state.unreached = None;
     state.reach_tries += 1;
+    state.unreached_since.get_or_insert(at);
+    // Whatever held it before is asked again when the host is there.
+    state.held_until = None;
     state.next_try_at = Some(retry_at);
     state.error = Some(message.to_owned());
     Ok(())
+}
+
+/// The gates were asked, so its host was there: what came of tries before does not count any more.
+fn reached(state: &mut State) {
+    state.reach_tries = 0;
+    state.unreached_since = None;
+    state.next_try_at = None;
 }
 
 fn cancel(state: &mut State, at: Timestamp, by: &str, reason: Option<&str>) -> Change {

@@ -91,20 +91,20 @@ pub struct Reach {
     pub max_retries: u32,
     /// Fixed wait; without, 1, 2, 4 … minutes.
     pub retry_delay: Option<Duration>,
-    /// Counted from the execution's creation.
+    /// Counted from the first try in vain: a long wait for other things takes nothing from it.
     pub max_queue_age: Duration,
 }
 
 impl Reach {
     /// When to try again after `tries` tries in vain (the one just made included), or `None` to give up.
-    pub fn again(&self, tries: u32, created_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    pub fn again(&self, tries: u32, first_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         if self.max_retries > 0 && tries > self.max_retries {
             return None;
         }
         let minutes = 1_u64 << tries.saturating_sub(1).min(10);
         let backoff = Duration::from_secs(60 * minutes).min(limits::REACH_DELAY_MAX);
         let retry_at = now.plus(self.retry_delay.unwrap_or(backoff));
-        (retry_at.since(created_at) <= self.max_queue_age).then_some(retry_at)
+        (retry_at.since(first_at) <= self.max_queue_age).then_some(retry_at)
     }
 }
 

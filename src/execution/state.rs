@@ -27,8 +27,10 @@ pub struct State {
     pub held_until: Option<Option<Timestamp>>,
     /// When to try to reach the host again.
     pub next_try_at: Option<Timestamp>,
-    /// Tries in vain to reach the host before anything was run.
+    /// Tries in vain, one after the other, to reach the host before anything was run.
     pub reach_tries: u32,
+    /// When the first of them was made.
+    pub unreached_since: Option<Timestamp>,
     /// The last reason why the host was not reached; set while the execution has to go back and wait for it.
     pub unreached: Option<String>,
     /// When it was claimed (last).

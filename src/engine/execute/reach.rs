@@ -18,7 +18,7 @@ pub(in crate::engine) fn later(
     now: Timestamp,
 ) -> Vec<(Event, Evidence)> {
     let tries = loaded.state.reach_tries + 1;
-    let since = loaded.row.approved_at.unwrap_or(loaded.row.created_at);
+    let since = loaded.state.unreached_since.unwrap_or(now);
     match reach.again(tries, since, now) {
         Some(retry_at) => vec![(Event::HostUnreachable { retry_at, message: message.to_owned() }, Evidence::None)],
         None => {

@@ -98,6 +98,25 @@ async fn a_refusal_that_time_does_not_mend_fails_at_once() {
 }
 
 #[tokio::test]
+async fn how_long_a_host_is_tried_counts_from_the_first_try_in_vain() {
+    let text = runbook("one", "");
+    let bench = Bench::with_virtual_time(harness::sqlite().await, &[&text]).await;
+    bench.transport.set_reachable("web1", false);
+    let id = ask(&bench, "one", "web1").await;
+    // It was approved, and held for long.
+    bench.engine.clock.advance(Duration::from_secs(5 * 3_600));
+    assert_eq!(dispatch(&bench).await, 1);
+    let shown = bench.until(id, |shown| shown.loaded.row.next_try_at.is_some() || shown.status().is_final()).await;
+    assert_eq!(shown.status(), Status::Approved, "{}", shown.error());
+    bench.idle(id).await;
+    bench.engine.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(dispatch(&bench).await, 1);
+    let shown = bench.settled(id).await;
+    assert_eq!(shown.status(), Status::Failed);
+    assert!(shown.error().contains("given up after 2 tries"), "{}", shown.error());
+}
+
+#[tokio::test]
 async fn a_cancel_while_the_host_is_waited_for_is_final() {
     let text = runbook("one", "max_retries: 5\nretry_delay_seconds: 60\n");
     let bench = Bench::new(harness::sqlite().await, &[&text]).await;
