@@ -1,10 +1,12 @@
 //! The rows that show an execution: written from its state, never read to decide.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::execution::state::StepState;
 use crate::execution::{Event, Outcome, Phase, Place, State, Status};
+use crate::gate::queue;
 use crate::id::{AttemptId, StepRunId};
 use crate::store::attempts::{self, AttemptEnd, AttemptRow, OutputRow};
 use crate::store::details::{self, DetailsChange};
@@ -30,7 +32,11 @@ pub(super) fn write_details(
             change.output_summary = Some(Some(summary.clone()));
         }
         match event {
-            Event::Approved { reason, .. } => change.approval_reason = Some(reason.clone()),
+            Event::Approved { reason, .. } => {
+                change.approval_reason = Some(reason.clone());
+                // From now on it waits for a free worker.
+                change.waits_since = Some(Some(now));
+            }
             Event::Rejected { by, reason } => {
                 change.rejected_by = Some(Some(by.clone()));
                 change.rejected_at = Some(Some(now));
@@ -39,6 +45,10 @@ pub(super) fn write_details(
             Event::BackToPending { gates, .. } => {
                 change.approval_gates = Some(Json(gates.iter().map(|gate| gate.as_str().to_owned()).collect()));
                 change.approval_reason = Some(None);
+                // Waiting for a person is no queue.
+                let counted = Duration::from_millis(u64::try_from(loaded.details.queued_ms).unwrap_or(0));
+                change.queued_ms = Some(millis(queue::queued_for(counted, loaded.details.waits_since, now)));
+                change.waits_since = Some(None);
             }
             Event::CancelRequested { by, reason } => {
                 change.cancel_requested_by = Some(Some(by.clone()));
@@ -256,6 +266,6 @@ fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn millis(time: std::time::Duration) -> i64 {
+fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

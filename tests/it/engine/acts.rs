@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use douse::config::Role;
 use douse::engine::acts::{self, ActError, Person};
-use douse::execution::Status;
+use douse::engine::record::{self, Author, Evidence};
+use douse::execution::{Event, Status};
+use douse::gate::Gate;
 use douse::id::ExecutionId;
 
 use super::bench::{Bench, person};
@@ -62,6 +64,32 @@ on_both_engines! {
             assert_eq!(trail, 1);
         }
     }
+}
+
+#[tokio::test]
+async fn waiting_for_a_person_does_not_count_as_waiting_in_the_queue() {
+    let bench = Bench::with_virtual_time(harness::sqlite().await, &[ASKING]).await;
+    let clock = bench.engine.clock.clone();
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
+    let id = pending(&bench).await;
+    clock.advance(hour);
+    acts::approve(&bench.engine, id, &ann(), None, None).await.unwrap();
+    let details = bench.shown(id).await.loaded.details;
+    assert_eq!((details.waits_since, details.queued_ms), (Some(clock.now()), 0));
+    clock.advance(minute);
+    let author = Author::engine(&bench.engine);
+    let back = bench.store.write(move |db| {
+        let event = Event::BackToPending { gates: vec![Gate::Maintenance], expires_at: author.now.plus(hour * 2) };
+        let loaded = record::load(db, id)?;
+        record::record(db, loaded, &[(event, Evidence::None)], &author).map(|told| drop(told.unwrap()))
+    });
+    back.await.unwrap();
+    let details = bench.shown(id).await.loaded.details;
+    assert_eq!((details.waits_since, details.queued_ms), (None, 60_000));
+    clock.advance(hour);
+    acts::approve(&bench.engine, id, &ann(), None, None).await.unwrap();
+    let details = bench.shown(id).await.loaded.details;
+    assert_eq!((details.waits_since, details.queued_ms), (Some(clock.now()), 60_000));
 }
 
 #[tokio::test]
