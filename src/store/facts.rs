@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use super::schema::executions;
 use super::{Db, StoreError, each_backend};
 use crate::clock::Timestamp;
-use crate::execution::{Status, Verification};
+use crate::execution::{Origin, RollbackState, Status, Verification};
 use crate::id::ExecutionId;
 
 /// Whose executions are counted.
@@ -168,7 +168,7 @@ pub fn fruitless_since(
 }
 
 /// Runs of a runbook that ended after `since`, oldest first: what moves its breaker. Cancelled, interrupted and
-/// withdrawn runs count as nothing and are not here.
+/// withdrawn runs count as nothing and are not here, nor is undoing by hand.
 pub fn outcomes_since(db: &mut Db, runbook: &str, since: Timestamp) -> Result<Vec<RunEnd>, StoreError> {
     ends(db, Scope::Runbook(runbook), None, since, None)
 }
@@ -187,6 +187,9 @@ fn ends(
             .filter(executions::completed_at.gt(since))
             // A host that was never reached says nothing about the runbook.
             .filter(executions::started_at.is_not_null())
+            .filter(executions::origin.ne(Origin::Rollback))
+            // Released without being stuck: it was interrupted, and what became of it is unknown.
+            .filter(executions::released_at.is_null().or(executions::rollback.eq(RollbackState::Stuck)))
             .select((
                 executions::id,
                 executions::status,

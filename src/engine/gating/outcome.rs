@@ -72,9 +72,10 @@ pub fn target_freed(db: &mut Db, server: &str, now: Timestamp) -> Result<(), Sto
     Ok(())
 }
 
-/// Cancelled, interrupted and withdrawn runs count as nothing, and so does undoing.
+/// Cancelled, interrupted and withdrawn runs count as nothing, and so does undoing. What ends by a release was
+/// interrupted.
 fn observed(ended: &ExecutionRow) -> Option<Observed> {
-    if ended.origin == Origin::Rollback {
+    if ended.origin == Origin::Rollback || ended.released_at.is_some() {
         return None;
     }
     match (ended.status, ended.verification) {

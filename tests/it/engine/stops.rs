@@ -7,8 +7,9 @@ use douse::config::Role;
 use douse::engine::acts::{self, ActError};
 use douse::execution::{Phase, RollbackState, Status, StepStatus};
 use douse::id::PauseId;
+use douse::store::breakers;
 use douse::store::pauses::{self, PauseRow};
-use douse::store::{AttemptEnding, LockReason, PauseScope};
+use douse::store::{AttemptEnding, CircuitState, LockReason, PauseScope};
 use douse::transport::Killed;
 use douse::transport::fake::Answer;
 
@@ -209,6 +210,20 @@ async fn what_may_still_run_after_its_kill_is_not_undone_and_keeps_its_target() 
         let undoing = acts::roll_back(&bench.engine, id, &ann, None).await.unwrap();
         assert_eq!(bench.run(undoing.id).await.attempted(Phase::Rollback), ["two", "one"]);
     }
+}
+
+#[tokio::test]
+async fn the_release_of_an_interrupted_run_does_not_move_the_breaker() {
+    let runbook = format!("{SLOW}circuit_breaker: {{failure_threshold: 1}}\n");
+    let bench = Bench::new(harness::sqlite().await, &[&runbook]).await;
+    bench.transport.on("do two", [Answer::lost(), Answer::exit(1)]);
+    let id = bench.execution("slow", "web1", &[]).await;
+    assert_eq!(bench.run(id).await.status(), Status::Interrupted);
+    let breaker = || bench.store.read(|db| Ok(breakers::get(db, "slow")?.map(|row| row.state)));
+    acts::release(&bench.engine, id, &person("ann", Role::Operator), "looked".to_owned()).await.unwrap();
+    assert_eq!(breaker().await.unwrap().unwrap_or(CircuitState::Closed), CircuitState::Closed);
+    assert_eq!(bench.run(bench.execution("slow", "web1", &[]).await).await.status(), Status::Failed);
+    assert_eq!(breaker().await.unwrap(), Some(CircuitState::Open), "a run that failed does move it");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use douse::execution::{Status, Verification};
+use douse::execution::{RollbackState, Status, Verification};
 use douse::id::ExecutionId;
 use douse::store::executions::ExecutionRow;
 use douse::store::facts::{self, Asking, Scope};
@@ -94,6 +94,20 @@ on_both_engines! {
         assert_eq!(fruitless.iter().map(|end| end.id).collect::<Vec<_>>(), [one, two, three]);
         assert_eq!(outcomes.len(), 5);
         assert_eq!(outcomes.iter().filter(|end| end.is_failure()).count(), 4);
+    }
+
+    async fn a_run_that_was_interrupted_counts_as_nothing_when_it_is_released(fixture: Fixture) {
+        let released = |row: &mut ExecutionRow| row.released_at = Some(now());
+        add(&fixture, Status::Interrupted, "web-1", 4, |_| {}).await;
+        add(&fixture, Status::Failed, "web-1", 3, released).await;
+        let stuck = add(&fixture, Status::Failed, "web-1", 2, |row| {
+            row.rollback = RollbackState::Stuck;
+            row.released_at = Some(now());
+        })
+        .await;
+        let since = now().minus(MINUTE * 60);
+        let read = fixture.store.read(move |db| facts::fruitless_since(db, "fix", "down", "web-1", since, None));
+        assert_eq!(read.await.unwrap().iter().map(|end| end.id).collect::<Vec<_>>(), [stuck]);
     }
 
     async fn the_blast_radius_counts_each_server_of_the_group_once(fixture: Fixture) {
