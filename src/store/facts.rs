@@ -1,4 +1,5 @@
-//! What the gates count. Each function leaves out the execution that is asking (`but`), and looks at what is stored
+//! What the gates count. Undoing by hand touches a target, which the blast radius counts; it remedies nothing, so that
+//! everything else leaves it out. Each function leaves out the execution that is asking (`but`), and looks at what is stored
 //! only: take [`super::lock_decisions`] first, or two askers may count the same free place.
 
 use diesel::prelude::*;
@@ -95,6 +96,7 @@ pub fn starts_since(
     let rows: Vec<Option<Timestamp>> = each_backend!(db, c: B => {
         let mut query = executions::table
             .filter(executions::started_at.gt(since).or(executions::status.eq_any(held)))
+            .filter(executions::origin.ne(Origin::Rollback))
             .select(executions::started_at)
             .into_boxed::<B>();
         scoped!(query, scope, None::<ExecutionId>);
@@ -124,6 +126,7 @@ pub fn last_start(
         let mut query = executions::table
             .filter(executions::trigger_name.eq(trigger))
             .filter(executions::started_at.is_not_null())
+            .filter(executions::origin.ne(Origin::Rollback))
             .order(executions::started_at.desc())
             .select((executions::id, executions::started_at))
             .into_boxed::<B>();
@@ -144,6 +147,7 @@ pub fn last_completion(
         let mut query = executions::table
             .filter(executions::status.eq(Status::Completed))
             .filter(executions::completed_at.is_not_null())
+            .filter(executions::origin.ne(Origin::Rollback))
             .order(executions::completed_at.desc())
             .select((executions::id, executions::completed_at))
             .into_boxed::<B>();

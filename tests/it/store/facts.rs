@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use douse::execution::{RollbackState, Status, Verification};
+use douse::execution::{Origin, RollbackState, Status, Verification};
 use douse::id::ExecutionId;
 use douse::store::executions::ExecutionRow;
-use douse::store::facts::{self, Asking, Scope};
+use douse::store::facts::{self, Asking, Scope, Starts};
 use douse::store::*;
 
 use super::harness::{Fixture, on_both_engines};
@@ -94,6 +94,28 @@ on_both_engines! {
         assert_eq!(fruitless.iter().map(|end| end.id).collect::<Vec<_>>(), [one, two, three]);
         assert_eq!(outcomes.len(), 5);
         assert_eq!(outcomes.iter().filter(|end| end.is_failure()).count(), 4);
+    }
+
+    async fn undoing_by_hand_counts_for_the_blast_radius_only(fixture: Fixture) {
+        let undoing = |row: &mut ExecutionRow| row.origin = Origin::Rollback;
+        add(&fixture, Status::Completed, "web-1", 3, undoing).await;
+        add(&fixture, Status::Failed, "web-1", 2, undoing).await;
+        add(&fixture, Status::Approved, "web-1", 0, undoing).await;
+        let since = now().minus(MINUTE * 60);
+        let read = fixture.store.read(move |db| {
+            Ok((
+                facts::last_start(db, "fix", "down", "web-1", None)?,
+                facts::last_completion(db, "fix", "web-1", None)?,
+                facts::starts_since(db, Scope::Global, since, None)?,
+                facts::fruitless_since(db, "fix", "down", "web-1", since, None)?,
+                facts::outcomes_since(db, "fix", since)?,
+                facts::targets_since(db, "fix", Some("web"), since, None)?,
+            ))
+        });
+        let (start, completion, starts, fruitless, outcomes, targets) = read.await.unwrap();
+        assert_eq!((start, completion, starts), (None, None, Starts::default()));
+        assert!(fruitless.is_empty() && outcomes.is_empty(), "{fruitless:?} {outcomes:?}");
+        assert_eq!(targets, ["web-1"]);
     }
 
     async fn a_run_that_was_interrupted_counts_as_nothing_when_it_is_released(fixture: Fixture) {
