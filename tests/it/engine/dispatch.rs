@@ -85,6 +85,31 @@ on_both_engines! {
 }
 
 #[tokio::test]
+async fn a_run_is_counted_once_while_it_runs_and_its_refusals_by_the_transport_alone() {
+    let text = runbook("one", "max_retries: 5\nretry_delay_seconds: 60\n");
+    let bench = Bench::new(harness::sqlite().await, &[&text]).await;
+    let counted = |line: &str| bench.engine.metrics.render().unwrap().lines().any(|shown| shown == line);
+    bench.transport.on("do one", [Answer::exit(0).after(Duration::from_millis(300))]);
+    let id = ask(&bench, "one", "web1").await;
+    dispatch(&bench).await;
+    bench.until(id, |shown| !shown.attempts.is_empty()).await;
+    assert!(counted("douse_executions_in_flight 1"), "{}", bench.engine.metrics.render().unwrap());
+    bench.settled(id).await;
+    bench.idle(id).await;
+    assert!(counted("douse_executions_in_flight 0"), "{}", bench.engine.metrics.render().unwrap());
+
+    bench.transport.on("do one", [Answer::refusal(RefusalKind::Unreachable, "no route to web2")]);
+    let id = ask(&bench, "one", "web2").await;
+    dispatch(&bench).await;
+    bench.until(id, |shown| shown.loaded.row.next_try_at.is_some()).await;
+    bench.idle(id).await;
+    // The scripted transport counts nothing, as the one for SSH does.
+    let text = bench.engine.metrics.render().unwrap();
+    assert!(!text.contains("douse_ssh_errors_total{reason=\"unreachable\"}"), "{text}");
+    assert!(counted("douse_executions_in_flight 0"), "{text}");
+}
+
+#[tokio::test]
 async fn a_refusal_that_time_does_not_mend_fails_at_once() {
     let text = runbook("one", "");
     let bench = Bench::new(harness::sqlite().await, &[&text]).await;
