@@ -62,7 +62,9 @@ fn judge_undo(undo: &StepState, outcome: &Outcome, now: Timestamp) -> After {
         Outcome::Exited(_) | Outcome::BadOutput { .. } | Outcome::Signalled(_) => After::Failed,
         Outcome::TimedOut { .. } => After::TimedOut,
         Outcome::Cancelled { .. } => After::Cancelled,
-        Outcome::NotStarted { is_retryable: true, .. } | Outcome::Unsent { .. } if undo.tries < limits::UNDO_REACH_TRIES => {
+        Outcome::NotStarted { is_retryable: true, .. } | Outcome::Unsent { .. }
+            if undo.tries < limits::UNDO_REACH_TRIES =>
+        {
             After::RetryAt(now.plus(limits::UNDO_REACH_DELAY))
         }
         Outcome::Unsent { .. } => After::TimedOut,

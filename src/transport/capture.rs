@@ -43,6 +43,21 @@ impl Capture {
 }
 
 impl Captured {
+    /// Adds a line of Douse's own at the end; if there is no room in `bytes_max`, what is before it makes room.
+    pub fn note(&mut self, line: &str, bytes_max: usize) {
+        let last = self.tail.last().or(self.head.last());
+        let begin = if last.is_some_and(|byte| *byte != b'\n') { "\n" } else { "" };
+        let mut note = format!("{begin}{line}\n").into_bytes();
+        note.truncate(bytes_max);
+        let room = bytes_max - note.len();
+        // The oldest of the tail goes first: there it was cut already, or would have been.
+        self.head.truncate(room.min(bytes_max - bytes_max / 2));
+        let excess = (self.head.len() + self.tail.len()).saturating_sub(room).min(self.tail.len());
+        self.tail.drain(..excess);
+        self.total += note.len() as u64;
+        self.tail.extend(note);
+    }
+
     /// Bytes that came and were not kept.
     pub fn left_out(&self) -> u64 {
         self.total.saturating_sub((self.head.len() + self.tail.len()) as u64)
@@ -77,6 +92,21 @@ mod tests {
         let mut capture = Capture::new(bytes_max);
         chunks.iter().for_each(|chunk| capture.push(chunk));
         capture.finish()
+    }
+
+    #[test]
+    fn a_note_is_the_last_line_and_stays_within_the_bound() {
+        let note = |bytes_max: usize, chunks: &[&[u8]]| {
+            let mut captured = capture(bytes_max, chunks);
+            captured.note("late", bytes_max);
+            assert!(captured.head.len() + captured.tail.len() <= bytes_max);
+            captured.text()
+        };
+        assert_eq!(note(20, &[b"abc"]), "abc\nlate\n");
+        assert_eq!(note(20, &[b"abc\n"]), "abc\nlate\n");
+        assert_eq!(note(20, &[]), "late\n");
+        assert_eq!(note(10, &[b"abcdefghij"]), "abcd\n[… 6 bytes left out …]\n\nlate\n");
+        assert_eq!(note(3, &[b"abcdefghij"]), "\n[… 10 bytes left out …]\n\nla");
     }
 
     #[test]

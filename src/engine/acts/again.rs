@@ -55,7 +55,8 @@ fn roll_back_in(
             held.server, held.execution_id, held.reason
         ))));
     }
-    let earlier = earlier.iter().map(|row| Ok(record::load(db, row.id)?.state)).collect::<Result<Vec<_>, StoreError>>()?;
+    let earlier =
+        earlier.iter().map(|row| Ok(record::load(db, row.id)?.state)).collect::<Result<Vec<_>, StoreError>>()?;
     let undoes = order_by_hand(&original.state, &earlier, &original.plan);
     if undoes.is_empty() {
         return Ok(Err(ActError::Conflict(format!("there is nothing to undo of execution {id}"))));

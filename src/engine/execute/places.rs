@@ -14,6 +14,7 @@ use crate::id::AttemptId;
 use crate::runbook::plan::{PlanError, PlannedStep, PlannedUndo};
 use crate::runbook::ready::{self, Ready, ReadyAction, StepResult};
 use crate::store::StoreError;
+use crate::transport::Ending;
 
 use super::output::Printed;
 use super::{Run, attempt, place_name};
@@ -111,8 +112,13 @@ impl Run<'_> {
             Place::Step(_) => self.cancel.clone(),
             Place::Undo(_) => CancellationToken::new(),
         };
-        let finished = self.perform(sent, &cancel).await;
+        let mut finished = self.perform(sent, &cancel).await;
         let is_sensitive = planned.step().sensitive;
+        if let (Ending::TimedOut(_), false) = (&finished.ending, is_sensitive) {
+            let why = attempt::outcome(finished.ending.clone());
+            let line = format!("Douse: after {} s it {why}", timeout.as_secs());
+            finished.stderr.note(&line, planned.step().output_bytes_max);
+        }
         let raw = [&finished.stdout, &finished.stderr].map(|stream| Printed::of(stream, &super::Mask::default()));
         let [text, errors] = raw.each_ref().map(Printed::text);
         let (outcome, values) = read(&planned, place, attempt::outcome(finished.ending), &text);

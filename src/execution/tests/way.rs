@@ -138,7 +138,8 @@ fn what_may_still_run_is_not_undone_and_keeps_its_target() {
             run.record(Event::CancelRequested { by: "ann".to_owned(), reason: None });
         }
         let is_confirmed = false;
-        let outcome = if is_cancelled { Outcome::Cancelled { is_confirmed } } else { Outcome::TimedOut { is_confirmed } };
+        let outcome =
+            if is_cancelled { Outcome::Cancelled { is_confirmed } } else { Outcome::TimedOut { is_confirmed } };
         let after = retry::judge(&run.state, &run.plan, place, &outcome, run.now);
         run.record(Event::AttemptFinished { place, attempt, outcome, after });
         assert_eq!(run.settle(), Effect::WaitForPerson);

@@ -95,7 +95,8 @@ steps:
     assert!(shown.error().contains("masked"), "{}", shown.error());
     assert!(bench.transport.commands().is_empty());
 
-    let variable = runbook.replace("argv: [use, '{{ steps.login.stdout }}']", "command: 'use \"$DOUSE_OUTPUT_LOGIN_WORD\"'");
+    let variable =
+        runbook.replace("argv: [use, '{{ steps.login.stdout }}']", "command: 'use \"$DOUSE_OUTPUT_LOGIN_WORD\"'");
     let (bench, shown) = restarted(&variable, "correct horse").await;
     assert_eq!(shown.status(), Status::Failed, "{:?}", bench.transport.commands());
     assert!(shown.error().contains("DOUSE_OUTPUT_LOGIN_WORD"), "{}", shown.error());

@@ -50,9 +50,13 @@ async fn resume(bench: &Bench, id: PauseId) {
 #[tokio::test]
 async fn a_step_that_takes_too_long_is_killed_and_undone() {
     let bench = Bench::new(harness::sqlite().await, &[SLOW]).await;
-    bench.transport.on("do two", [Answer::endless()]);
+    bench.transport.on("do two", [Answer::endless().stderr("still at it")]);
     let shown = bench.run(bench.execution("slow", "web1", &[]).await).await;
     assert_eq!((shown.status(), shown.loaded.row.rollback), (Status::Timeout, RollbackState::Done));
+    assert_eq!(
+        shown.outputs[0].head.clone() + &shown.outputs[0].tail,
+        "still at it\nDouse: after 1 s it did not end in time; its processes were killed\n"
+    );
     assert_eq!(shown.step(Phase::Main, "two").status, StepStatus::Timeout);
     let attempt = shown.attempts.iter().find(|attempt| attempt.ending == Some(AttemptEnding::TimedOut)).unwrap();
     assert_eq!(attempt.kill_confirmed, Some(true));
