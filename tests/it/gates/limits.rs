@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use douse::clock::Clock;
 use douse::config::Role;
+use douse::engine::acts::ActError;
 use douse::engine::dispatch::start_due;
 use douse::engine::gating::{self, RunRequest};
 use douse::engine::{Engine, acts, matching};
@@ -13,7 +14,7 @@ use douse::execution::{Origin, Status};
 use douse::gate::circuit_breaker::BreakerState;
 use douse::id::EpisodeId;
 use douse::store::executions::{ExecutionFilter, ExecutionRow};
-use douse::store::{DecisionVerdict, Page, breakers, decisions, executions};
+use douse::store::{DecisionVerdict, Page, batches, breakers, decisions, executions};
 use douse::transport::fake::Answer;
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
@@ -197,7 +198,17 @@ on_both_engines! {
         assert_eq!((storm.in_status(Status::Completed).await, storm.in_status(Status::Pending).await), (3, 9));
         // Later ones open a batch of their own when the first is answered; the yes is for what was shown.
         let batch = *batches.first().unwrap();
-        let answered = acts::approve_batch(&storm.bench.engine, batch, &person("ann", Role::Admin), None).await.unwrap();
+        let (engine, ann) = (&storm.bench.engine, person("ann", Role::Admin));
+        let row = engine.store.read(move |db| batches::get(db, batch)).await.unwrap();
+        let shown = acts::shown_hash(&row);
+        let mut fewer = row;
+        fewer.members_json.0.pop();
+        for stale in [None, Some(acts::shown_hash(&fewer))] {
+            let refused = acts::approve_batch(engine, batch, &ann, stale, None).await.unwrap_err();
+            assert!(matches!(&refused, ActError::Conflict(_)), "{refused:?}");
+        }
+        assert_eq!(storm.in_status(Status::Pending).await, 9, "a yes to what was not shown approves nothing");
+        let answered = acts::approve_batch(engine, batch, &ann, Some(shown), None).await.unwrap();
         assert_eq!((answered.done.len(), answered.left.len()), (9, 0));
         storm.run().await;
         assert_eq!(storm.in_status(Status::Completed).await, 12);

@@ -16,7 +16,7 @@ use douse::execution::Status;
 use douse::gate::blackout::ServerScope;
 use douse::gate::blackout::spec::{BlackoutSpec, DailySpec};
 use douse::store::executions::ExecutionRow;
-use douse::store::{PauseScope, Store, StoreError};
+use douse::store::{PauseScope, Store, StoreError, batches};
 use douse::transport::fake::Answer;
 use serde_json::json;
 
@@ -171,7 +171,8 @@ async fn answers(storm: &Storm, over: &AtomicBool) {
             storm.executions().await.into_iter().filter(|row| row.status == Status::Pending).take(4).collect();
         let batches: BTreeSet<_> = pending.iter().filter_map(|row| row.batch_id).collect();
         for batch in batches {
-            told(acts::approve_batch(engine, batch, &ann, None).await);
+            let row = engine.store.read(move |db| batches::get(db, batch)).await.unwrap();
+            told(acts::approve_batch(engine, batch, &ann, Some(acts::shown_hash(&row)), None).await);
         }
         for row in pending {
             let act = if at % 4 == 0 {

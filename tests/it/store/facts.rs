@@ -38,7 +38,8 @@ on_both_engines! {
         add(&fixture, Status::Cancelled, "web-1", 5, |row| row.started_at = None).await;
         add(&fixture, Status::Completed, "web-1", 5, |row| row.runbook = "other".to_owned()).await;
         let asking = add(&fixture, Status::Approved, "web-1", 0, same).await;
-        let asking = Asking { execution: asking, approved_at: now() };
+        let row = fixture.store.read(move |db| executions::get(db, asking)).await.unwrap();
+        let asking = Asking { execution: asking, approved_at: row.approved_at.unwrap() };
         let count = |scope: Scope<'static>, but| {
             let since = now().minus(MINUTE * 60);
             let starts = fixture.store.read(move |db| facts::starts_since(db, scope, since, but));
