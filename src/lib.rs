@@ -3,7 +3,7 @@
 //! # The way of an alert
 //!
 //! `web/webhook` → `engine/receive` → `engine/matching` (asks [`trigger`]) → `engine/gating` (asks [`gate`]) →
-//! `engine/dispatch` → `engine/execute` (asks [`runbook::plan`], [`execution::next`]; uses [`transport`]).
+//! `engine/dispatch` → `engine/execute` (asks [`runbook::plan`], [`mod@execution::next`]; uses [`transport`]).
 
 pub mod alert;
 pub mod app;

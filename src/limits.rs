@@ -76,6 +76,8 @@ pub const SSH_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const SSH_LINGER: Duration = Duration::from_secs(2);
 /// After a command's exit its output is read for at most this long, silent or not.
 pub const SSH_LINGER_MAX: Duration = Duration::from_secs(10);
+/// A cancel that comes right after a command was sent waits for the host to name its process group, at most this long.
+pub const SSH_ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A process group that got TERM gets KILL after this.
 pub const KILL_GRACE: Duration = Duration::from_secs(10);
 /// Output kept per step and stream, bytes: half as head, half as tail.

@@ -1,4 +1,4 @@
-//! Runs a claimed execution to its end: asks [`next`], performs the answer, records it, and asks again.
+//! Runs a claimed execution to its end: asks [`mod@crate::execution::next`], performs the answer, records it, and asks again.
 //!
 //! Intent is durable before an effect, the outcome after it. Nothing here knows the way of an execution; after a
 //! restart the same loop goes on from the replayed state. Called by `engine/dispatch` and `engine/recover`.

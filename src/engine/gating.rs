@@ -3,7 +3,7 @@
 //! The gates themselves are pure ([`crate::gate`]); here their facts are read, and their answers written with all that
 //! they entail: a decision, an execution, audit events. They are asked when an episode is decided ([`decide`]), again
 //! when a held decision's moment comes ([`recheck_due`]), when a person asks ([`request`]), and right before the first
-//! step ([`claim`]). [`explain`] asks without writing. Whoever counts takes the store's decision turn first, so that no
+//! step ([`claim`]). [`fn@explain`] asks without writing. Whoever counts takes the store's decision turn first, so that no
 //! limit is exceeded, whatever the concurrency.
 
 mod ask;

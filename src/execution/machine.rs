@@ -1,6 +1,6 @@
 //! What may follow what: the only way in which an execution's state changes.
 //!
-//! Deciding what should happen is [`super::next`]'s; this only refuses what must not. Called by the engine for each
+//! Deciding what should happen is [`mod@super::next`]'s; this only refuses what must not. Called by the engine for each
 //! event before it is stored, and for stored ones when it reads them back.
 
 mod places;

@@ -1,6 +1,6 @@
 //! Executions: their states, what may follow what, and what to do next.
 //!
-//! Pure. The state is the replay of the stored [`event::Event`]s; [`machine`] applies one, [`next`] says what to do.
+//! Pure. The state is the replay of the stored [`event::Event`]s; [`machine`] applies one, [`mod@next`] says what to do.
 //! `engine/execute` performs it; recovery is replay plus the same `next`.
 
 pub mod status;

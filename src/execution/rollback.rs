@@ -1,6 +1,6 @@
 //! What is undone, in which order, and whether at all.
 //!
-//! Called by [`super::next`] when a run goes wrong, and by the engine when a person asks to undo an ended run.
+//! Called by [`mod@super::next`] when a run goes wrong, and by the engine when a person asks to undo an ended run.
 
 use crate::runbook::plan::Plan;
 

@@ -1,6 +1,6 @@
 //! Where an execution and its places stand: what the replay of its events yields.
 //!
-//! Only [`super::machine`] changes it. It does not know the plan's texts; [`super::next`] puts the two together.
+//! Only [`super::machine`] changes it. It does not know the plan's texts; [`mod@super::next`] puts the two together.
 
 use std::time::Duration;
 

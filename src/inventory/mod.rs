@@ -1,6 +1,6 @@
 //! The servers that Douse may touch, and how labels name exactly one of them.
 //!
-//! Pure. [`file`] parses `servers.yml` (reading it is `config`'s work), [`Inventory::resolve`] never answers with
+//! Pure. [`mod@file`] parses `servers.yml` (reading it is `config`'s work), [`Inventory::resolve`] never answers with
 //! "all", [`allowed`] says whether a runbook may act on a server. Called from `engine/gating`, `config` and the
 //! command line.
 

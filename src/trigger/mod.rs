@@ -2,7 +2,7 @@
 //!
 //! The runbook parser fills a [`TriggerSpec`] and calls [`Trigger::compile`]; a reload puts all triggers of all
 //! runbooks into one [`Index`]; `engine/matching` asks [`Index::select`] once per episode; `douse explain` asks
-//! [`explain`] why a trigger did not match. Whether the selected runbook may run is not decided here but by the gates:
+//! [`fn@explain`] why a trigger did not match. Whether the selected runbook may run is not decided here but by the gates:
 //! `min_firing_for`, `min_occurrences` and `cooldown` are only carried.
 
 pub mod spec;

@@ -1,7 +1,10 @@
 //! Every route on one screen: its handler, and who may use it.
 //!
-//! Denied by default: a route that [`access`] does not name answers nobody, and a test compares the two lists.
+//! Denied by default: no handler is reached by a request for which [`access`] has no row, and a test compares the two lists.
 
+use std::sync::LazyLock;
+
+use actix_web::dev::ResourceDef;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
@@ -12,8 +15,8 @@ use super::api::{
 use super::{openapi, own, webhook};
 use crate::config::Role;
 
-/// Who may use a route.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Who may use a route; a later one is stricter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Access {
     /// Everybody who reaches the port.
     Public,
@@ -102,11 +105,18 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("PUT", "/api/v1/config/{key}", ADMIN),
 ];
 
-/// Who may use the route `method pattern`; `None` = it is no route.
-pub fn access(method: &Method, pattern: &str) -> Option<Access> {
+/// Who may use the route of `method` that `path` names; `None` = there is none. Where two patterns fit, as `{id}` fits every
+/// word, the stricter one holds.
+pub fn access(method: &Method, path: &str) -> Option<Access> {
+    static PATTERNS: LazyLock<Vec<ResourceDef>> =
+        LazyLock::new(|| ROUTES.iter().map(|(_, pattern, _)| ResourceDef::new(*pattern)).collect());
     // HEAD asks for what GET answers.
     let method = if method == Method::HEAD { Method::GET } else { method.clone() };
-    ROUTES.iter().find(|(m, path, _)| *m == method.as_str() && *path == pattern).map(|(_, _, access)| *access)
+    let fits = ROUTES
+        .iter()
+        .zip(PATTERNS.iter())
+        .filter(|((of, ..), pattern)| *of == method.as_str() && pattern.is_match(path));
+    fits.map(|((_, _, access), _)| *access).max()
 }
 
 /// Registers every handler.

@@ -4,7 +4,7 @@
 //! does to a secret otherwise (reversing it, printing it letter by letter) cannot be known.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// What stands where a secret stood.
 pub(crate) const MASKED: &str = "<secret>";
@@ -88,12 +88,15 @@ impl Mask {
     }
 }
 
-/// The characters of `secret`'s base64 that do not depend on what stands around it, when `skipped` bytes of a group of
-/// three stand before it; in both alphabets.
+/// The characters of `secret`'s base64 that do not depend on what stands before it, when that is `skipped` bytes of a
+/// group of three; once up to where they depend on what follows, once for a secret that ends the text; in both alphabets.
 fn base64_inside(secret: &[u8], skipped: usize) -> Vec<String> {
     let inner = &secret[secret.len().min((3 - skipped) % 3)..];
     let whole = &inner[..inner.len() - inner.len() % 3];
-    let encoded = [STANDARD_NO_PAD.encode(whole), URL_SAFE_NO_PAD.encode(whole)];
+    let mut encoded = vec![STANDARD_NO_PAD.encode(whole), URL_SAFE_NO_PAD.encode(whole)];
+    if whole.len() < inner.len() {
+        encoded.extend([STANDARD.encode(inner), STANDARD_NO_PAD.encode(inner), URL_SAFE_NO_PAD.encode(inner)]);
+    }
     encoded.into_iter().filter(|form| form.len() >= 2 * CHARS_MIN).collect()
 }
 
@@ -112,7 +115,6 @@ fn url_encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
     use super::*;
@@ -146,7 +148,8 @@ mod tests {
         let mut mask = Mask::new(["hunter2"]);
         mask.hide(["token\r\n  second line\n", "on"]);
         assert_eq!(mask.apply("hunter2, token, second line, on"), format!("{MASKED}, {MASKED}, {MASKED}, on"));
-        assert_eq!(mask.apply(&STANDARD.encode("second line")), format!("{MASKED}Q=="));
+        assert_eq!(mask.apply(&STANDARD.encode("second line")), MASKED);
+        assert_eq!(mask.apply(&STANDARD.encode("second line;")), format!("{MASKED}7"));
     }
 
     #[test]

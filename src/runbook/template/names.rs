@@ -25,7 +25,13 @@ impl Names {
 
 /// The names that `source` uses; none when its syntax is wrong.
 pub fn names(source: &str) -> Names {
-    match super::environment().template_from_str(source) {
+    let mut whole = source.to_owned();
+    let code = blocks(source).into_iter().filter(|block| !matches!(block, Block::Text(_)));
+    for block in code.collect::<Vec<_>>().into_iter().rev() {
+        let start = offset(source, block.source());
+        whole.replace_range(start..start + block.source().len(), &without_slices(block.source()));
+    }
+    match super::environment().template_from_str(&whole) {
         Ok(template) => Names::of(template.undeclared_variables(true)),
         Err(_) => Names::default(),
     }
@@ -40,10 +46,41 @@ pub fn names_of_condition(condition: &str) -> Names {
 }
 
 fn names_of_expression(expression: &str) -> Names {
-    match super::environment().compile_expression(expression) {
+    match super::environment().compile_expression(&without_slices(expression)) {
         Ok(compiled) => Names::of(compiled.undeclared_variables(true)),
         Err(_) => Names::default(),
     }
+}
+
+/// The same expressions with each slice (`a[1:2]`) as a subscript (`a[1-0-2]`): `undeclared_variables` of minijinja 3.0
+/// passes over what is sliced, and a name that is not seen is not checked, nor hidden.
+fn without_slices(code: &str) -> String {
+    let (mut quote, mut is_escaped, mut open) = (None, false, Vec::new());
+    let mut written = String::with_capacity(code.len());
+    for (at, char) in code.char_indices() {
+        match (quote, char) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(mark), _) if mark == char => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(char),
+            (None, '(' | '[' | '{') => open.push(char),
+            (None, ')' | ']' | '}') => drop(open.pop()),
+            (None, ':') if open.last() == Some(&'[') => {
+                let after = code.get(at + 1..).unwrap_or_default().trim_start();
+                written.push_str(if after.starts_with([':', ']']) { "-0" } else { "-0-" });
+                continue;
+            }
+            (None, _) => {}
+        }
+        written.push(char);
+    }
+    written
+}
+
+/// Where `part`, a piece of `source`, begins in it.
+fn offset(source: &str, part: &str) -> usize {
+    (part.as_ptr() as usize).saturating_sub(source.as_ptr() as usize)
 }
 
 /// The expression of a condition that is one: with or without `{{ … }}` around it. `None` for a whole template.
@@ -60,7 +97,7 @@ pub(super) fn bare_expression(condition: &str) -> Option<&str> {
 
 /// The printed expression or the tag around byte `at` of a template; all of it when there is none, as in a condition.
 pub(super) fn enclosing(source: &str, at: usize) -> &str {
-    let start = |inner: &str| (inner.as_ptr() as usize).saturating_sub(source.as_ptr() as usize);
+    let start = |inner: &str| offset(source, inner);
     blocks(source)
         .into_iter()
         .filter(|block| !matches!(block, Block::Text(_)))

@@ -232,6 +232,21 @@ fn every_filter_of_the_list_exists() {
 }
 
 #[test]
+fn names_are_seen_wherever_they_stand() {
+    for (template, paths) in [
+        ("{{ a.b }} {{ c | default('d: [e:f]') }}", "a.b c"),
+        ("{{ params.key[:5] }}", "params.key"),
+        ("{{ a[b.c:] ~ d[:] ~ e[1:2] ~ f[::g] ~ h[i:j:k] }}", "a b.c d e f g h i j k"),
+        ("{{ (a ~ b)[1:] | upper }}: [x:y]", "a b"),
+        ("{% for one in a[:3] %}{{ one[:2] }}{{ {'k': b}['k'] }}{% endfor %}", "a b"),
+        ("{{ a['x[1:2]'][:4] }}", "a"),
+    ] {
+        assert_eq!(names(template).paths.into_iter().collect::<Vec<_>>().join(" "), paths, "{template}");
+    }
+    assert_eq!(names_of_condition("a.b[:2] == 'x'").paths.into_iter().collect::<Vec<_>>(), ["a.b"]);
+}
+
+#[test]
 fn the_host_of_an_instance() {
     for (instance, host) in [
         ("web1:9100", "web1"),

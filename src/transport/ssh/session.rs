@@ -56,6 +56,9 @@ pub(super) async fn run(pool: &Pool, job: &Job, cancel: &CancellationToken) -> F
         () = cancel.cancelled() => Some(Ending::Cancelled as fn(Killed) -> Ending),
         () = sleep(job.timeout) => Some(Ending::TimedOut as fn(Killed) -> Ending),
     };
+    if stopped.is_some() {
+        session.wait_for_announcement().await;
+    }
     // A command that ended in the same moment has ended by itself, and so has one whose connection is gone.
     let ending = match stopped {
         Some(ending) if session.exit.is_none() => Some(ending(session.kill(pool, job, password).await)),
@@ -228,6 +231,19 @@ impl Session {
             let now = Instant::now();
             let last = self.linger.as_ref().map_or(now + limits::SSH_LINGER_MAX, |linger| linger.last);
             self.linger = Some(Linger { silent: now + limits::SSH_LINGER, last });
+        }
+    }
+
+    /// A script that was just sent has no group to end yet, and starts it when it arrives: the shell has to say first
+    /// which one it is, or to end.
+    async fn wait_for_announcement(&mut self) {
+        let deadline = Instant::now() + limits::SSH_ANNOUNCE_TIMEOUT;
+        while self.groups().command.is_none() && self.exit.is_none() && !self.is_over {
+            match timeout_at(deadline, self.read.wait()).await {
+                Ok(Some(message)) => self.take(message),
+                Ok(None) => self.is_over = true,
+                Err(_) => return,
+            }
         }
     }
 

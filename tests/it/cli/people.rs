@@ -22,7 +22,12 @@ fn an_approval_is_seen_given_and_refused() {
     engine.wait_status(&id, "pending", LIMIT);
     douse(&engine, &["approvals", "list"]).ends(0).says(&[&id, "restart", "web1"]);
     let shown = douse(&engine, &["approvals", "show", &id[..13]]).ends(0);
-    shown.says(&["$ systemctl restart nginx", "undo $ systemctl stop nginx", "plan hash", "asked by    oli"]);
+    shown.says(&[
+        "$ systemctl restart nginx",
+        "undo $ systemctl stop nginx",
+        &format!("approvals approve {id} --plan-hash "),
+        "asked by    oli",
+    ]);
     douse_as(VIEWER_TOKEN, &engine, &["approvals", "approve", &id]).ends(5);
     douse_as(OPERATOR_TOKEN, &engine, &["approvals", "approve", &id]).ends(5).tells(&["error: "]);
     assert_eq!(host.calls(), Vec::<String>::new());

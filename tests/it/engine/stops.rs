@@ -218,7 +218,7 @@ async fn what_may_still_run_after_its_kill_is_not_undone_and_keeps_its_target() 
 
 #[tokio::test]
 async fn the_release_of_an_interrupted_run_does_not_move_the_breaker() {
-    let runbook = format!("{SLOW}circuit_breaker: {{failure_threshold: 1}}\n");
+    let runbook = format!("{SLOW}guard: {{circuit_breaker: {{failure_threshold: 1}}}}\n");
     let bench = Bench::new(harness::sqlite().await, &[&runbook]).await;
     bench.transport.on("do two", [Answer::lost(), Answer::exit(1)]);
     let id = bench.execution("slow", "web1", &[]).await;

@@ -70,6 +70,30 @@ async fn a_cancel_ends_a_command_that_runs_and_one_that_waits_for_a_session() {
 }
 
 #[tokio::test]
+async fn a_cancel_at_any_moment_of_the_start_leaves_nothing_behind() {
+    let sshd = Sshd::start();
+    let (transport, server) = (transport(), sshd.server("web1"));
+    assert_eq!(exit(&transport, &server, "true").await.0, 0);
+    for millis in 0..24_u64 {
+        let pid = sshd.dir().join(format!("pid-{millis}"));
+        let cancel = CancellationToken::new();
+        let command = format!("echo $$ > {}; exec sleep 300", pid.display());
+        let after = async {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            cancel.cancel();
+        };
+        let (finished, ()) = tokio::join!(transport.run(job(&server, &command), cancel.clone()), after);
+        let (unsent, confirmed) = (Ending::Cancelled(Killed::Unsent), Ending::Cancelled(Killed::Confirmed));
+        assert!([&unsent, &confirmed].contains(&&finished.ending), "{millis} ms: {:?}", finished.ending);
+        if finished.ending == unsent {
+            assert!(!pid.exists(), "{millis} ms");
+        } else if let Ok(pid) = std::fs::read_to_string(&pid) {
+            assert!(!is_alive(pid.trim()), "{millis} ms: {pid}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_command_of_another_user_is_ended_by_sudo() {
     let sshd = Sshd::setup()
         .user("asks", "pass word", "/bin/bash", Sudo::WithPassword)

@@ -117,6 +117,16 @@ async fn both_engines_have_the_same_indexes() {
     let by_seq = |index: &Index| index.table_name == "audit_events" && index.columns == "seq";
     one.retain(|index| !by_seq(index));
     two.retain(|index| !by_seq(index));
+    // PostgreSQL's B-tree takes no key longer than 2,704 bytes, which a hostile alert name may be: it has a hash index,
+    // which has one column.
+    let two = two.into_iter().map(|mut index| {
+        if index.index_name == "alerts_alert_name_id" {
+            assert_eq!(index.columns, "alert_name");
+            index.columns = "alert_name id".to_owned();
+        }
+        index
+    });
+    let two = two.collect();
     assert!(one.len() > 60, "{}", one.len());
     assert_eq!(one, two);
 }
