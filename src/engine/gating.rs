@@ -1,9 +1,9 @@
 //! Deciding whether something may run: facts from the database, the gates' answers, and what follows, in one transaction.
 //!
 //! The gates themselves are pure ([`crate::gate`]); here their facts are read, and their answers written with all that
-//! they entail: a decision, an execution, audit events. They are asked when an episode is decided ([`decide`]), again
+//! they entail: a decision, an execution, audit events. They are asked when an episode is decided ([`fn@decide`]), again
 //! when a held decision's moment comes ([`recheck_due`]), when a person asks ([`request`]), and right before the first
-//! step ([`claim`]). [`fn@explain`] asks without writing. Whoever counts takes the store's decision turn first, so that no
+//! step ([`fn@claim`]). [`fn@explain`] asks without writing. Whoever counts takes the store's decision turn first, so that no
 //! limit is exceeded, whatever the concurrency.
 
 mod ask;
