@@ -38,7 +38,7 @@ pub struct OutputRow {
     pub tail: String,
     pub total_bytes: i64,
     pub truncated: bool,
-    /// Of all bytes.
+    /// Of the bytes that were kept, before masking.
     pub sha256: String,
 }
 

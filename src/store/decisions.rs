@@ -171,18 +171,6 @@ pub fn revive_episodes(db: &mut Db, episodes: &[EpisodeId], now: Timestamp) -> R
     Ok(revived)
 }
 
-/// When the next held decision is due; `None` if none waits for a time.
-pub fn next_due(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
-    let earliest: Option<Option<Timestamp>> = each_backend!(db, c => decisions::table
-        .filter(decisions::verdict.eq(DecisionVerdict::Held))
-        .filter(decisions::held_until.is_not_null())
-        .order(decisions::held_until)
-        .select(decisions::held_until)
-        .first(c)
-        .optional())?;
-    Ok(earliest.flatten())
-}
-
 /// Decisions, newest first.
 pub fn list(
     db: &mut Db,

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use super::details::{DetailsChange, DetailsRow};
+use super::details::DetailsRow;
 use super::schema::{episodes, execution_details, executions};
 use super::types::cleaned;
 use super::{Db, Page, Paged, StoreError, each_backend};
@@ -130,27 +130,6 @@ pub fn change(db: &mut Db, id: ExecutionId, from: &[Status], change: &ExecutionC
     Ok(found == 1)
 }
 
-/// Changes an execution and its details together, under the same condition as [`change`].
-pub fn change_whole(
-    db: &mut Db,
-    id: ExecutionId,
-    from: &[Status],
-    row: &ExecutionChange,
-    details: &DetailsChange,
-) -> Result<bool, StoreError> {
-    // The details first: they are frozen as soon as the status is final.
-    let known = each_backend!(db, c => executions::table.find(id).select(executions::status).first::<Status>(c))?;
-    if !from.contains(&known) {
-        return Ok(false);
-    }
-    super::details::change(db, id, details)?;
-    if change(db, id, from, row)? {
-        Ok(true)
-    } else {
-        Err(StoreError::Unavailable(format!("execution {id} was changed by another at the same time")))
-    }
-}
-
 /// The execution that an alert made for a trigger of an episode, if there is one.
 pub fn of_trigger(
     db: &mut Db,
@@ -166,17 +145,6 @@ pub fn of_trigger(
         .select(ExecutionRow::as_select())
         .first(c)
         .optional())?)
-}
-
-/// Executions of an episode that are not over, oldest first: what a resolved alert withdraws or stops.
-pub fn unfinished_of_episode(db: &mut Db, episode: EpisodeId) -> Result<Vec<ExecutionRow>, StoreError> {
-    let unfinished: Vec<Status> = Status::ALL.iter().copied().filter(|status| !status.is_final()).collect();
-    Ok(each_backend!(db, c => executions::table
-        .filter(executions::episode_id.eq(episode))
-        .filter(executions::status.eq_any(&unfinished))
-        .order(executions::id)
-        .select(ExecutionRow::as_select())
-        .load(c))?)
 }
 
 /// The executions that were made to undo an execution, oldest first.

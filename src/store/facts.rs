@@ -40,19 +40,18 @@ pub struct Starts {
     pub reserved: usize,
 }
 
-/// An ended run that counts for breaker and attempts.
+/// An ended run that counts for attempts.
 #[derive(Queryable, Clone, PartialEq, Eq, Debug)]
 pub struct RunEnd {
     pub id: ExecutionId,
     pub status: Status,
     pub verification: Verification,
-    pub breaker_probe: bool,
     pub completed_at: Timestamp,
 }
 
 impl RunEnd {
     /// It did not put the alert out: failed, timed out, or not verified as effective where it was to be verified.
-    pub fn is_failure(&self) -> bool {
+    fn is_failure(&self) -> bool {
         matches!(self.status, Status::Failed | Status::Timeout)
             || matches!(self.verification, Verification::Ineffective | Verification::Inconclusive)
     }
@@ -157,7 +156,8 @@ pub fn last_completion(
     Ok(row.and_then(|(id, time)| time.map(|time| (id, time))))
 }
 
-/// Failed and ineffective runs of a trigger on a server that ended after `since`, oldest first: a loop or a flap.
+/// Failed and ineffective runs of a trigger on a server that ended after `since`, oldest first: a loop or a flap. Cancelled,
+/// interrupted and withdrawn runs count as nothing and are not here, nor is undoing by hand.
 pub fn fruitless_since(
     db: &mut Db,
     runbook: &str,
@@ -166,27 +166,10 @@ pub fn fruitless_since(
     since: Timestamp,
     but: Option<ExecutionId>,
 ) -> Result<Vec<RunEnd>, StoreError> {
-    let mut ends = ends(db, Scope::RunbookOnServer(runbook, server), Some(trigger), since, but)?;
-    ends.retain(RunEnd::is_failure);
-    Ok(ends)
-}
-
-/// Runs of a runbook that ended after `since`, oldest first: what moves its breaker. Cancelled, interrupted and
-/// withdrawn runs count as nothing and are not here, nor is undoing by hand.
-pub fn outcomes_since(db: &mut Db, runbook: &str, since: Timestamp) -> Result<Vec<RunEnd>, StoreError> {
-    ends(db, Scope::Runbook(runbook), None, since, None)
-}
-
-fn ends(
-    db: &mut Db,
-    scope: Scope<'_>,
-    trigger: Option<&str>,
-    since: Timestamp,
-    but: Option<ExecutionId>,
-) -> Result<Vec<RunEnd>, StoreError> {
     let counted = [Status::Completed, Status::Failed, Status::Timeout];
-    Ok(each_backend!(db, c: B => {
+    let mut ends: Vec<RunEnd> = each_backend!(db, c: B => {
         let mut query = executions::table
+            .filter(executions::trigger_name.eq(trigger))
             .filter(executions::status.eq_any(counted))
             .filter(executions::completed_at.gt(since))
             // A host that was never reached says nothing about the runbook.
@@ -198,16 +181,14 @@ fn ends(
                 executions::id,
                 executions::status,
                 executions::verification,
-                executions::breaker_probe,
                 executions::completed_at.assume_not_null(),
             ))
             .into_boxed::<B>();
-        if let Some(trigger) = trigger {
-            query = query.filter(executions::trigger_name.eq(trigger));
-        }
-        scoped!(query, scope, but);
+        scoped!(query, Scope::RunbookOnServer(runbook, server), but);
         query.order((executions::completed_at, executions::id)).load(c)
-    })?)
+    })?;
+    ends.retain(RunEnd::is_failure);
+    Ok(ends)
 }
 
 /// Distinct servers of a group (`None`: of no group) that a runbook touched after `since` or is about to, by name.

@@ -1,4 +1,4 @@
-//! What the API may change at run time: mode, limits, retention. The file's values stand where nothing is here.
+//! What the API may change at run time: the mode. The file's value stands where nothing is here.
 
 use diesel::prelude::*;
 use serde_json::Value;
@@ -6,6 +6,9 @@ use serde_json::Value;
 use super::schema::system_config;
 use super::{Db, Json, StoreError, each_backend};
 use crate::clock::Timestamp;
+
+/// Key by which people switch between `enforce` and `observe`.
+pub const MODE: &str = "mode";
 
 /// One value that the API may change at run time.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]

@@ -70,21 +70,6 @@ pub fn claim(db: &mut Db, id: ExecutionId, claimed_by: &str, now: Timestamp) -> 
     Ok(Claim::Taken)
 }
 
-/// Gives a claim back before the first step was started: approved again, not before `next_try_at`, the server free.
-pub fn unclaim(db: &mut Db, id: ExecutionId, next_try_at: Timestamp) -> Result<bool, StoreError> {
-    let change = ExecutionChange {
-        status: Some(Status::Approved),
-        started_at: Some(None),
-        next_try_at: Some(Some(next_try_at)),
-        ..ExecutionChange::default()
-    };
-    let given = super::executions::change(db, id, &[Status::Running], &change)?;
-    if given {
-        free(db, id)?;
-    }
-    Ok(given)
-}
-
 /// Who holds a server.
 pub fn holder(db: &mut Db, server: &str) -> Result<Option<LockRow>, StoreError> {
     Ok(each_backend!(db, c => target_locks::table

@@ -156,7 +156,7 @@ fn alone(db: &mut Db, job: Job, answers: &mut Vec<Answer>) -> Result<(), StoreEr
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::sync::mpsc as std_mpsc;
     use std::time::Duration;
 
@@ -175,6 +175,15 @@ mod tests {
             .unwrap()
     }
 
+    /// A database with an empty table, its file, and the folder that it lives in.
+    fn table() -> (tempfile::TempDir, PathBuf, Db) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.db");
+        let mut db = open(&path, Access::Write);
+        db.batch("CREATE TABLE t (n INTEGER)").unwrap();
+        (directory, path, db)
+    }
+
     /// A job that adds a row, looks how many are committed, and says whether it wants its row.
     fn job(path: &Path, keep: bool, told: &std_mpsc::Sender<(i64, bool)>) -> Job {
         let (path, told) = (path.to_owned(), told.clone());
@@ -187,10 +196,7 @@ mod tests {
 
     #[test]
     fn what_waits_shares_one_commit_and_what_fails_is_taken_back_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("t.db");
-        let mut db = open(&path, Access::Write);
-        db.batch("CREATE TABLE t (n INTEGER)").unwrap();
+        let (_directory, path, mut db) = table();
         let (queue, mut jobs) = mpsc::channel(16);
         let (told, answers) = std_mpsc::channel();
         for keep in [true, false, true, true] {
@@ -205,10 +211,7 @@ mod tests {
 
     #[test]
     fn nothing_joins_a_commit_whose_time_is_over() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("t.db");
-        let mut db = open(&path, Access::Write);
-        db.batch("CREATE TABLE t (n INTEGER)").unwrap();
+        let (_directory, path, mut db) = table();
         let (queue, mut jobs) = mpsc::channel(16);
         let (told, answers) = std_mpsc::channel();
         assert!(queue.try_send(job(&path, true, &told)).is_ok());
@@ -218,10 +221,7 @@ mod tests {
 
     #[test]
     fn when_the_transaction_is_lost_everybody_in_it_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("t.db");
-        let mut db = open(&path, Access::Write);
-        db.batch("CREATE TABLE t (n INTEGER)").unwrap();
+        let (_directory, path, mut db) = table();
         let (queue, mut jobs) = mpsc::channel(16);
         let (told, answers) = std_mpsc::channel();
         let vandal: Job = Box::new(|db| {

@@ -39,9 +39,6 @@ pub(super) struct Question<'a> {
     pub queued_for: Duration,
 }
 
-/// Key of `system_config` by which people switch between `enforce` and `observe` at run time.
-pub(super) const MODE_KEY: &str = "mode";
-
 /// Reads all facts about a run.
 pub(super) fn read(db: &mut Db, policy: &Policy, question: &Question<'_>, now: Timestamp) -> Result<Facts, StoreError> {
     let prepared = question.prepared;
@@ -312,12 +309,12 @@ impl Reader<'_> {
     }
 
     fn mode(&mut self) -> Result<Known<mode::Facts>, StoreError> {
-        let changed = system_config::get(self.db, MODE_KEY)?;
+        let changed = system_config::get(self.db, system_config::MODE)?;
         let is_observing = match changed.as_ref().map(|value| value.as_str().and_then(|word| word.parse().ok())) {
             None => self.policy.config.global.mode == EngineMode::Observe,
             Some(Some(mode)) => matches!(mode, EngineMode::Observe),
             Some(None) => {
-                let problem = format!("`{MODE_KEY}` of the system configuration is neither `enforce` nor `observe`");
+                let problem = "`mode` of the system configuration is neither `enforce` nor `observe`".to_owned();
                 return Ok(Err(Missing::Unknown(problem)));
             }
         };

@@ -5,10 +5,8 @@ use serde_json::json;
 use super::{ActError, Engine, Person, change, release};
 use crate::audit::EventKind;
 use crate::config::EngineMode;
+use crate::store::system_config::MODE;
 use crate::store::{Db, StoreError, system_config};
-
-/// Key of `system_config`.
-const MODE: &str = "mode";
 
 /// The mode in force: what the API set, else the configuration's.
 pub fn mode(db: &mut Db, configured: EngineMode) -> Result<EngineMode, StoreError> {

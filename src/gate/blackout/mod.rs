@@ -77,14 +77,6 @@ impl Blackout {
     pub fn state(&self, now: Timestamp) -> State {
         if self.is_enabled { self.schedule.state(now) } else { State::Off }
     }
-
-    /// The end of the window that is on at `now`; `None` when none is, or when it has no end.
-    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.state(now) {
-            State::On { until } => until,
-            State::Off => None,
-        }
-    }
 }
 
 /// Whether a blackout is on.

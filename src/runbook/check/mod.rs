@@ -32,13 +32,6 @@ pub struct Checked {
     pub problems: Vec<Problem>,
 }
 
-impl Checked {
-    /// Whether the file can be used.
-    pub fn is_usable(&self) -> bool {
-        self.runbook.is_some()
-    }
-}
-
 /// Reads and checks one runbook file.
 pub fn read(file: &str, text: &str) -> Checked {
     let parsed = parse(file, text);

@@ -11,10 +11,11 @@ use super::query::ExecutionQuery;
 use super::{Asked, Error, List, execution_id};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
+use crate::engine::execute::output::Printed;
 use crate::execution::{Origin, Phase, RollbackState, Status, StepStatus, Verification};
 use crate::id::{AlertId, AttemptId, BatchId, DecisionId, EpisodeId, ExecutionId, StepRunId};
 use crate::runbook::model::Mode;
-use crate::store::attempts::{self, OutputRow};
+use crate::store::attempts;
 use crate::store::details::DetailsRow;
 use crate::store::executions::{self, ExecutionFilter, ExecutionRow};
 use crate::store::steps::{self, StepRow};
@@ -185,7 +186,7 @@ impl StepView {
         let printed = |step: &StepRow, stream: Stream| {
             let attempt = last.get(&step.id);
             let row = outputs.iter().find(|row| Some(&row.attempt_id) == attempt && row.stream == stream);
-            row.map(whole).unwrap_or_default()
+            row.map(|row| Printed::stored(row).text()).unwrap_or_default()
         };
         let shown = rows.into_iter().map(|row| Self {
             stdout: printed(&row, Stream::Stdout),
@@ -207,16 +208,6 @@ impl StepView {
         });
         Ok(shown.collect())
     }
-}
-
-/// Head and tail with a visible mark between them.
-fn whole(row: &OutputRow) -> String {
-    if !row.truncated {
-        return format!("{}{}", row.head, row.tail);
-    }
-    let kept = i64::try_from(row.head.len() + row.tail.len()).unwrap_or(i64::MAX);
-    let left_out = row.total_bytes.saturating_sub(kept).max(0);
-    format!("{}\n[… {left_out} bytes left out …]\n{}", row.head, row.tail)
 }
 
 /// What one attempt printed on one stream.
@@ -313,7 +304,7 @@ fn outputs(db: &mut Db, id: ExecutionId) -> Result<Vec<OutputView>, StoreError> 
             name: step.name.clone(),
             attempt: attempt.number,
             stream: row.stream,
-            text: whole(row),
+            text: Printed::stored(row).text(),
             total_bytes: row.total_bytes,
             truncated: row.truncated,
             sha256: row.sha256.clone(),

@@ -12,7 +12,7 @@ use douse::engine::acts::Person;
 use douse::engine::policy::{Draft, PolicySource};
 use douse::engine::record::{self, Author, Loaded};
 use douse::engine::{Engine, Policy, execute, recover};
-use douse::execution::{Origin, Phase, RollbackState, Status, Verification};
+use douse::execution::{Phase, Status};
 use douse::id::ExecutionId;
 use douse::runbook::parameters::{self, ParameterSources};
 use douse::runbook::plan::{PlanInput, plan, plan_hash};
@@ -22,7 +22,7 @@ use douse::store::details::DetailsRow;
 use douse::store::executions::ExecutionRow;
 use douse::store::steps::{self, StepRow};
 use douse::store::target_locks::{self, LockRow};
-use douse::store::{Json, OnResolved, Store};
+use douse::store::{Json, Store};
 use douse::telemetry::Metrics;
 use douse::transport::fake::FakeTransport;
 use serde_json::json;
@@ -30,6 +30,7 @@ use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::store::harness::Fixture;
+use crate::store::samples;
 
 /// Everything that one test of the engine needs.
 pub struct Bench {
@@ -246,73 +247,29 @@ impl Bench {
         };
         let plan = plan(&active.runbook, &input).unwrap_or_else(|error| panic!("{runbook}: {error}"));
         let now = self.engine.clock.now();
+        let (row, details) = samples::execution(&server.name);
         let mut row = ExecutionRow {
-            id: ExecutionId::new(),
-            origin: Origin::Manual,
             runbook: runbook.to_owned(),
             runbook_version: active.version,
-            server: server.name.clone(),
             server_group: server.group.clone(),
             status: Status::Pending,
-            phase: Phase::Main,
-            rollback: RollbackState::None,
-            verification: Verification::None,
             mode: active.runbook.mode,
-            trigger_name: None,
-            alert_id: None,
-            episode_id: None,
-            decision_id: None,
-            batch_id: None,
             policy_version: policy.version.clone(),
             created_by: "alertmanager".to_owned(),
             created_at: now,
             approved_by: approved_by.map(str::to_owned),
             approved_at: approved_by.map(|_| now),
             expires_at: Some(now.plus(active.runbook.approval.expires_after)),
-            held_until: None,
-            next_try_at: None,
-            started_at: None,
-            completed_at: None,
-            duration_ms: None,
-            error_message: None,
-            skip_reason: None,
-            cancel_requested_at: None,
-            breaker_probe: false,
-            released_at: None,
+            ..row
         };
         edit(&mut row);
         let details = DetailsRow {
-            execution_id: row.id,
             plan_json: Json(serde_json::to_value(&plan).unwrap()),
             plan_hash: plan_hash(&plan).unwrap(),
             parameters: Json(json!({})),
-            context_vars: Json(json!({})),
-            inputs_hash: "0".repeat(64),
-            run_key: format!("test:{}", row.id),
-            correlation_id: row.id.to_string(),
             timeout_secs: i64::try_from(plan.timeout_secs).unwrap(),
-            on_resolved: OnResolved::Finish,
-            retry_of: None,
-            rollback_of: None,
-            reason: None,
-            idempotency_key: None,
-            idempotency_token: None,
             approval_gates: Json(vec!["mode".to_owned()]),
-            approval_reason: None,
-            rejected_by: None,
-            rejected_at: None,
-            rejection_reason: None,
-            cancel_requested_by: None,
-            cancel_reason: None,
-            conflicting_execution_id: None,
-            waits_since: None,
-            queued_ms: 0,
-            connect_tries: 0,
-            claimed_by: None,
-            outputs: Json(json!({})),
-            output_summary: None,
-            released_by: None,
-            released_reason: None,
+            ..details
         };
         let author = Author::engine(&self.engine);
         let id = row.id;

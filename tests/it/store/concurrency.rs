@@ -6,6 +6,7 @@ use std::time::Duration;
 use douse::execution::Status;
 use douse::id::ExecutionId;
 use douse::store::details::DetailsChange;
+use douse::store::executions::ExecutionChange;
 use douse::store::facts::Scope;
 use douse::store::target_locks::Claim;
 use douse::store::*;
@@ -92,11 +93,12 @@ on_both_engines! {
             assert_eq!(claim, if id == winner { Claim::Taken } else { Claim::Busy(winner) });
         }
 
-        // Given back, another may have it.
-        let later = now().plus(Duration::from_secs(60));
-        assert!(fixture.store.write(move |db| target_locks::unclaim(db, winner, later)).await.unwrap());
-        let (row, _) = fixture.store.read(move |db| executions::get_whole(db, winner)).await.unwrap();
-        assert_eq!((row.status, row.started_at, row.next_try_at), (Status::Approved, None, Some(later)));
+        // Over and given back, another may have it.
+        let over = ExecutionChange { status: Some(Status::Cancelled), ..Default::default() };
+        let freed = fixture.store.write(move |db| {
+            Ok((executions::change(db, winner, &[Status::Running], &over)?, target_locks::free(db, winner)?))
+        });
+        assert_eq!(freed.await.unwrap(), (true, true));
         let due = fixture.store.read(|db| executions::due(db, "fix", now(), 100)).await.unwrap();
         assert!(due.len() == 7 && due.iter().all(|row| row.id != winner));
         let other = due[0].id;

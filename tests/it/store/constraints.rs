@@ -58,7 +58,8 @@ on_both_engines! {
                     ..Default::default()
                 };
                 let row = ExecutionChange { released_at: Some(Some(now())), ..Default::default() };
-                executions::change_whole(db, id, &[status], &row, &details)
+                details::change(db, id, &details)?;
+                executions::change(db, id, &[status], &row)
             });
             assert!(released.await.unwrap(), "{status}");
         }
@@ -83,12 +84,11 @@ on_both_engines! {
         fixture.store.write(move |db| executions::insert(db, &row, &details)).await.unwrap();
         let done = fixture.store.write(move |db| {
             let change = ExecutionChange { status: Some(Status::Rejected), ..Default::default() };
-            let note = DetailsChange { rejection_reason: Some(Some("no".to_owned())), ..Default::default() };
-            executions::change_whole(db, id, &[Status::Pending], &change, &note)
+            executions::change(db, id, &[Status::Pending], &change)
         });
         assert!(!done.await.unwrap());
-        let (row, details) = fixture.store.read(move |db| executions::get_whole(db, id)).await.unwrap();
-        assert_eq!((row.status, details.rejection_reason), (Status::Approved, None));
+        let row = fixture.store.read(move |db| executions::get(db, id)).await.unwrap();
+        assert_eq!(row.status, Status::Approved);
     }
 
     async fn the_audit_log_is_only_added_to(fixture: Fixture) {

@@ -6,5 +6,5 @@ mod facts;
 pub mod harness;
 mod open;
 mod round_trip;
-mod samples;
+pub mod samples;
 mod schema;
