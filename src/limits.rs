@@ -82,6 +82,8 @@ pub const SSH_ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const KILL_GRACE: Duration = Duration::from_secs(10);
 /// Output kept per step and stream, bytes: half as head, half as tail.
 pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Time for each `true` that a test of a server runs; the caller waits for it.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Default time-out of a runbook (the seed's).
 pub const RUNBOOK_TIMEOUT: Duration = Duration::from_secs(300);
 /// Default time-out of a step (the seed's).
@@ -167,6 +169,10 @@ pub const DATABASE_WRITES_TOGETHER_MAX: usize = 128;
 pub const DATABASE_WRITES_TOGETHER_FOR: Duration = Duration::from_millis(50);
 /// Writes that may wait for SQLite's writer; more wait in their callers.
 pub const DATABASE_WRITES_WAITING_MAX: usize = 1_024;
+/// How long the answer to a request with an `Idempotency-Key` is kept: long enough for any client that retries.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// How often the engine forgets what is kept for a while only.
+pub const FORGET_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Longest `Idempotency-Key`, bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
 /// Executions whose secret parameters are kept in memory.

@@ -36,7 +36,7 @@ enum Command {
     },
     /// Add a server; one that a file declares stays as it is
     Add(Box<Add>),
-    /// Log in, and run nothing
+    /// Log in and run `true`, also as root: says which part fails
     Test {
         name: String,
     },
@@ -72,13 +72,13 @@ struct Add {
     username: String,
     #[arg(long, default_value = "linux")]
     os_type: String,
-    /// Private key, as a path on the engine's machine
+    /// Private key: the name of a file in the folder `credentials` beside the engine's configuration
     #[arg(long, group = "login")]
     key_file: Option<PathBuf>,
-    /// File with the key's passphrase, on the engine's machine
+    /// File with the key's passphrase, in the same folder
     #[arg(long, requires = "key_file")]
     passphrase_file: Option<PathBuf>,
-    /// File with the password, on the engine's machine
+    /// File with the password, in the same folder
     #[arg(long, group = "login")]
     password_file: Option<PathBuf>,
     /// The host's key, as `douse servers scan-keys` prints it; may be given several times
@@ -131,9 +131,7 @@ impl Servers {
             }
             Command::Test { name } => {
                 let answer = client.post(&at(&name, "/test"), &json!({})).await?;
-                self.output.one(&answer, "status", |i| {
-                    format!("{} {}: {}\n", text(i, "name"), text(i, "status"), text(i, "message"))
-                })?;
+                self.output.one(&answer, "status", tested)?;
                 if text(&answer, "status") != "success" {
                     return Ok(Exit::Error);
                 }
@@ -184,6 +182,14 @@ impl Add {
         }
         Value::Object(body)
     }
+}
+
+fn tested(answer: &Value) -> String {
+    let mut lines = format!("{} {}: {}\n", text(answer, "name"), text(answer, "status"), text(answer, "message"));
+    for check in answer["checks"].as_array().into_iter().flatten() {
+        lines.push_str(&format!("  {:<15}{}\n", text(check, "part"), text(check, "state")));
+    }
+    lines
 }
 
 fn show(server: &Value) -> String {

@@ -17,6 +17,7 @@ pub mod dispatch;
 pub mod execute;
 
 pub mod acts;
+pub mod forget;
 pub mod people;
 pub mod policy;
 pub mod record;

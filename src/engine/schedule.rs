@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::{Engine, acts, dispatch, fetch, gating, matching, recover};
+use super::{Engine, acts, dispatch, fetch, forget, gating, matching, recover};
 use crate::limits;
 use crate::store::{EngineTurn, StoreError};
 
@@ -50,6 +50,20 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker, turn: EngineTurn) -> Join
                 }
                 other => other,
             }
+        })
+        .await;
+    });
+    let e = Arc::clone(engine);
+    tasks.spawn(async move {
+        let never = Notify::new();
+        repeat(&e, "forget", &never, || async {
+            forget::forget(&e).await?;
+            // It is a write, and nothing waits for it.
+            tokio::select! {
+                () = e.stopping.cancelled() => {}
+                () = tokio::time::sleep(limits::FORGET_INTERVAL) => {}
+            }
+            Ok(())
         })
         .await;
     });

@@ -1,71 +1,56 @@
 //! Looking at a server: which of connection, host key, login, shell and sudo fails, and what to do.
 //!
-//! Called for `servers test`. Runs `true` and nothing else.
+//! Called for `servers test`. Runs `true`, as the login user and as root, and nothing else.
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ending, Job, Refusal, RefusalKind, RemoteAction, Transport};
 use crate::id::AttemptId;
 use crate::inventory::Server;
 use crate::limits;
+use crate::words::words;
 
-/// What was looked at, in order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    /// Name, TCP, the SSH banner and the handshake.
-    Connection,
-    /// The host is the pinned one.
-    HostKey,
-    /// Key, password or agent.
-    Authentication,
-    /// A session that runs a command.
-    Shell,
-    /// `become` root.
-    Sudo,
-}
-
-impl Part {
-    /// All parts, in the order in which one needs the other.
-    pub const ALL: [Self; 5] = [Self::Connection, Self::HostKey, Self::Authentication, Self::Shell, Self::Sudo];
-
-    /// The word used in the API and on the terminal.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::HostKey => "host_key",
-            Self::Authentication => "authentication",
-            Self::Shell => "shell",
-            Self::Sudo => "sudo",
-        }
+words! {
+    /// What was looked at, in the order in which one needs the other.
+    ProbePart {
+        /// Name, TCP, the SSH banner and the handshake.
+        Connection = "connection",
+        /// The host is the pinned one.
+        HostKey = "host_key",
+        /// Key, password or agent.
+        Authentication = "authentication",
+        /// A session that runs a command.
+        Shell = "shell",
+        /// `become` root.
+        Sudo = "sudo",
     }
 }
 
-/// How one part was found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    Passed,
-    /// The message says what to do.
-    Failed,
-    /// Not reached, or not needed.
-    Skipped,
+words! {
+    /// How one part was found.
+    ProbeState {
+        /// As it has to be.
+        Passed = "passed",
+        /// The message says what to do.
+        Failed = "failed",
+        /// Not reached, or not needed.
+        Skipped = "skipped",
+    }
 }
 
 /// One part, and what was found.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Check {
-    pub part: Part,
-    pub state: State,
+    pub part: ProbePart,
+    pub state: ProbeState,
     /// Empty when there is nothing to say.
     pub message: String,
 }
 
 /// All parts of one server.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Probe {
     pub checks: Vec<Check>,
 }
@@ -73,12 +58,12 @@ pub struct Probe {
 impl Probe {
     /// Nothing failed.
     pub fn is_success(&self) -> bool {
-        self.checks.iter().all(|check| check.state != State::Failed)
+        self.checks.iter().all(|check| check.state != ProbeState::Failed)
     }
 
     /// One sentence: what failed, or that all is well.
     pub fn summary(&self) -> String {
-        match self.checks.iter().find(|check| check.state == State::Failed) {
+        match self.checks.iter().find(|check| check.state == ProbeState::Failed) {
             Some(check) => format!("{}: {}", check.part.as_str(), check.message),
             None => {
                 let notes = self.checks.iter().filter(|check| !check.message.is_empty());
@@ -88,13 +73,13 @@ impl Probe {
         }
     }
 
-    fn new(failed: Option<(Part, String)>) -> Self {
+    fn new(failed: Option<(ProbePart, String)>) -> Self {
         let check = |part| match &failed {
-            Some((at, message)) if *at == part => Check { part, state: State::Failed, message: message.clone() },
-            Some((at, _)) if *at < part => Check { part, state: State::Skipped, message: String::new() },
-            Some(_) | None => Check { part, state: State::Passed, message: String::new() },
+            Some((at, message)) if *at == part => Check { part, state: ProbeState::Failed, message: message.clone() },
+            Some((at, _)) if *at < part => Check { part, state: ProbeState::Skipped, message: String::new() },
+            Some(_) | None => Check { part, state: ProbeState::Passed, message: String::new() },
         };
-        Self { checks: Part::ALL.map(check).into() }
+        Self { checks: ProbePart::ALL.iter().copied().map(check).collect() }
     }
 }
 
@@ -108,11 +93,11 @@ pub async fn probe(transport: &dyn Transport, server: &Arc<Server>) -> Probe {
     }
     match try_command(transport, server, Some("root")).await {
         None => Probe::new(None),
-        Some((Part::Sudo, message)) if server.become_password_file.is_none() => {
+        Some((ProbePart::Sudo, message)) if server.become_password_file.is_none() => {
             // Most runbooks need none; one that does will say so itself.
             let mut probe = Probe::new(None);
-            for check in probe.checks.iter_mut().filter(|check| check.part == Part::Sudo) {
-                check.state = State::Skipped;
+            for check in probe.checks.iter_mut().filter(|check| check.part == ProbePart::Sudo) {
+                check.state = ProbeState::Skipped;
                 check.message = format!("connected and logged in; steps with `become` would be refused: {message}");
             }
             probe
@@ -125,8 +110,8 @@ async fn try_command(
     transport: &dyn Transport,
     server: &Arc<Server>,
     become_user: Option<&str>,
-) -> Option<(Part, String)> {
-    let part = if become_user.is_some() { Part::Sudo } else { Part::Shell };
+) -> Option<(ProbePart, String)> {
+    let part = if become_user.is_some() { ProbePart::Sudo } else { ProbePart::Shell };
     let job = Job {
         attempt: AttemptId::new(),
         server: Arc::clone(server),
@@ -134,7 +119,7 @@ async fn try_command(
         environment: Vec::new(),
         workdir: None,
         become_user: become_user.map(str::to_owned),
-        timeout: limits::STEP_TIMEOUT,
+        timeout: limits::PROBE_TIMEOUT,
         output_bytes_max: 4096,
     };
     let finished = transport.run(job, CancellationToken::new()).await;
@@ -143,19 +128,19 @@ async fn try_command(
         Ending::NotStarted(refusal) => Some(failure(refusal)),
         Ending::Exited(code) => Some((part, format!("`true` exited with {code}: {}", finished.stderr.text().trim()))),
         Ending::Signalled(name) => Some((part, format!("`true` was ended by SIG{name}"))),
-        Ending::TimedOut(_) => Some((part, format!("`true` did not end within {} s", limits::STEP_TIMEOUT.as_secs()))),
+        Ending::TimedOut(_) => Some((part, format!("`true` did not end within {} s", limits::PROBE_TIMEOUT.as_secs()))),
         Ending::Cancelled(_) => Some((part, "the test was cancelled".to_owned())),
         Ending::Lost(reason) => Some((part, reason)),
     }
 }
 
-fn failure(refusal: Refusal) -> (Part, String) {
+fn failure(refusal: Refusal) -> (ProbePart, String) {
     let part = match refusal.kind {
-        RefusalKind::Unreachable | RefusalKind::Handshake => Part::Connection,
-        RefusalKind::HostKeyUnknown | RefusalKind::HostKeyChanged => Part::HostKey,
-        RefusalKind::Authentication | RefusalKind::Credential => Part::Authentication,
-        RefusalKind::Session | RefusalKind::Shell | RefusalKind::Invalid => Part::Shell,
-        RefusalKind::Become => Part::Sudo,
+        RefusalKind::Unreachable | RefusalKind::Handshake => ProbePart::Connection,
+        RefusalKind::HostKeyUnknown | RefusalKind::HostKeyChanged => ProbePart::HostKey,
+        RefusalKind::Authentication | RefusalKind::Credential => ProbePart::Authentication,
+        RefusalKind::Session | RefusalKind::Shell | RefusalKind::Invalid => ProbePart::Shell,
+        RefusalKind::Become => ProbePart::Sudo,
     };
     (part, refusal.message)
 }
@@ -169,9 +154,9 @@ mod tests {
     async fn states(transport: &FakeTransport, server: Server) -> (String, bool, String) {
         let probe = probe(transport, &Arc::new(server)).await;
         let word = |state| match state {
-            State::Passed => '+',
-            State::Failed => '!',
-            State::Skipped => '-',
+            ProbeState::Passed => '+',
+            ProbeState::Failed => '!',
+            ProbeState::Skipped => '-',
         };
         (probe.checks.iter().map(|check| word(check.state)).collect(), probe.is_success(), probe.summary())
     }

@@ -15,6 +15,7 @@ use crate::id::{
 };
 use crate::runbook::model::{Mode, OsType, Risk, RunbookStatus};
 use crate::store::{AuthType, CircuitState, ConnectionStatus, DecisionVerdict, PauseScope, ServerOrigin, Stream};
+use crate::transport::probe::{ProbePart, ProbeState};
 
 fn text(format: KnownFormat) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format))).into()
@@ -69,6 +70,8 @@ words!(
     OsType,
     PauseScope,
     Phase,
+    ProbePart,
+    ProbeState,
     Risk,
     Role,
     RollbackState,

@@ -15,6 +15,7 @@ use crate::inventory::server::Draft;
 use crate::inventory::{Auth, Server};
 use crate::store::servers::{self, ServerRow};
 use crate::store::{AuthType, ConnectionStatus, Db, Json, ServerOrigin, StoreError, target_locks};
+use crate::transport::probe::{Probe, probe};
 
 /// Folder beside the configuration that holds what servers of the API log in with.
 pub const CREDENTIALS: &str = "credentials";
@@ -123,15 +124,13 @@ pub async fn set_maintenance(
     Ok(row)
 }
 
-/// Logs in and runs nothing; how that went is kept with the server.
-pub async fn test(engine: &Engine, server: &Arc<Server>) -> Result<(ConnectionStatus, String), ActError> {
-    let (status, message) = match engine.transport.reach(server).await {
-        Ok(()) => (ConnectionStatus::Success, format!("logged in to {} as {}", server.address(), server.username)),
-        Err(refusal) => (ConnectionStatus::Failed, refusal.message),
-    };
-    let (name, told, now) = (server.name.clone(), message.clone(), engine.clock.now());
+/// Logs in and runs `true`, also as root; how that went is kept with the server.
+pub async fn test(engine: &Engine, server: &Arc<Server>) -> Result<(ConnectionStatus, Probe), ActError> {
+    let probe = probe(engine.transport.as_ref(), server).await;
+    let status = if probe.is_success() { ConnectionStatus::Success } else { ConnectionStatus::Failed };
+    let (name, told, now) = (server.name.clone(), probe.summary(), engine.clock.now());
     engine.store.write(move |db| servers::record_test(db, &name, status, &told, now)).await?;
-    Ok((status, message))
+    Ok((status, probe))
 }
 
 fn declared(name: &str) -> ActError {

@@ -17,6 +17,7 @@ use crate::runbook::model::OsType;
 use crate::store::executions::ExecutionFilter;
 use crate::store::servers::{self, ServerRow};
 use crate::store::{ConnectionStatus, ServerOrigin};
+use crate::transport::probe::{Check, ProbePart, ProbeState};
 use crate::web::auth::Person;
 use crate::web::body::Body;
 use crate::web::error::ApiError;
@@ -147,6 +148,18 @@ pub struct Maintenance {
 pub struct TestView {
     pub name: String,
     pub status: ConnectionStatus,
+    /// What failed, or that all is well.
+    pub message: String,
+    /// In the order in which one needs the other.
+    pub checks: Vec<CheckView>,
+}
+
+/// One part of a connection test.
+#[derive(Serialize, ToSchema, Debug)]
+pub struct CheckView {
+    pub part: ProbePart,
+    pub state: ProbeState,
+    /// Empty when there is nothing to say.
     pub message: String,
 }
 
@@ -217,13 +230,16 @@ pub async fn remove(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Log in, and run nothing
+/// Log in and run `true`, also as root: says which part fails
 #[utoipa::path(tag = "servers", params(("id" = String, Path, description = "name or id")), responses((status = 200, body = TestView), (status = 404, body = Error)))]
 #[post("/api/v1/servers/{id}/test")]
 pub async fn test(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let (server, _) = find(&engine, &id).await?;
-    let (status, message) = act::test(&engine, &server).await?;
-    Ok(HttpResponse::Ok().json(TestView { name: server.name.clone(), status, message }))
+    let (status, probe) = act::test(&engine, &server).await?;
+    let message = probe.summary();
+    let view = |Check { part, state, message }| CheckView { part, state, message };
+    let checks = probe.checks.into_iter().map(view).collect();
+    Ok(HttpResponse::Ok().json(TestView { name: server.name.clone(), status, message, checks }))
 }
 
 /// Put a server under maintenance, or take it out

@@ -18,8 +18,16 @@ fn a_server_is_listed_tested_and_put_under_maintenance() {
         "file",
         &address.port().to_string(),
     ]);
-    douse(&engine, &["servers", "test", "web1"]).ends(0).says(&["web1 success"]);
-    douse(&engine, &["servers", "test", "dead"]).ends(1).says(&["dead failed", "refused"]);
+    douse(&engine, &["servers", "test", "web1"]).ends(0).says(&[
+        "web1 success",
+        "host_key       passed",
+        "sudo           passed",
+    ]);
+    douse(&engine, &["servers", "test", "dead"]).ends(1).says(&[
+        "dead failed: connection: ",
+        "refused",
+        "shell          skipped",
+    ]);
     assert!(host.sshd.log().contains("Accepted publickey"), "it has logged in");
     let tested = douse(&engine, &["servers", "show", "web1", "-o", "json"]).json();
     assert_eq!(tested["last_connection_status"], "success");

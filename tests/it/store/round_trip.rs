@@ -347,11 +347,14 @@ on_both_engines! {
             body: Json(json!({"id": "x"})),
             created_at: now(),
         };
-        let (one, two) = (key.clone(), key.clone());
+        let (one, two, made) = (key.clone(), key.clone(), key.created_at);
         store.write(move |db| idempotency::insert(db, &one)).await.unwrap();
         assert!(store.write(move |db| idempotency::insert(db, &two)).await.unwrap_err().is_conflict());
         assert_eq!(store.read(|db| idempotency::get(db, "k", "ops")).await.unwrap(), Some(key));
         assert_eq!(store.read(|db| idempotency::get(db, "k", "other")).await.unwrap(), None);
+        assert_eq!(store.write(move |db| idempotency::prune(db, made)).await.unwrap(), 0);
+        let after = made.plus(std::time::Duration::from_secs(1));
+        assert_eq!(store.write(move |db| idempotency::prune(db, after)).await.unwrap(), 1);
     }
 
     async fn pages_walk_through_all_rows_once_newest_first(fixture: Fixture) {

@@ -42,7 +42,7 @@ esac
 
 const SUDO: &str = r#"#!/bin/sh
 # sudo without a password, for whoever logs in here
-while :; do case $1 in -n | -E | --) shift ;; *) break ;; esac; done
+while :; do case $1 in -n | -E | --) shift ;; -u) shift 2 ;; *) break ;; esac; done
 exec "$@"
 "#;
 
