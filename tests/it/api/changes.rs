@@ -1,10 +1,13 @@
 //! What people change: each change is answered, kept, audited, and refused where it must be.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{RUNBOOK, SERVER, ask, engine};
-use crate::support::engine::{Engine, OPERATOR_TOKEN};
-use crate::support::http;
+use crate::support::engine::{ADMIN_TOKEN, Engine, OPERATOR_TOKEN, Setup};
+use crate::support::wait::wait_for;
+use crate::support::{http, postgres};
 
 fn audited(engine: &Engine, kind: &str) -> Value {
     let events = engine.get(&format!("/api/v1/audit?event_type={kind}"));
@@ -239,7 +242,11 @@ fn a_server_that_cannot_be_reached_says_why() {
     let engine = engine();
     let answer = engine.post("/api/v1/servers/web1/test", &json!({}));
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("failed")), "{}", answer.text);
-    assert!(answer.json()["message"].as_str().is_some_and(|message| !message.is_empty()));
+    let checks = answer.json()["checks"].as_array().expect("checks").clone();
+    let failed = checks.iter().find(|check| check["state"] == "failed").expect("one that failed");
+    let told = format!("{}: {}", failed["part"].as_str().unwrap(), failed["message"].as_str().unwrap());
+    assert_eq!(answer.json()["message"], told);
+    assert_eq!(checks[4], json!({"part": "sudo", "state": "skipped", "message": ""}));
     assert_eq!(engine.get("/api/v1/servers/web1")["last_connection_status"], "failed");
 }
 
@@ -265,4 +272,59 @@ fn a_body_that_is_no_json_is_400_a_wrong_one_422_and_a_huge_one_413() {
     assert_eq!(asked("[]"), 422);
     assert_eq!(asked("{\"reason\": 5}"), 422);
     assert_eq!(asked(&format!("{{\"reason\": \"{}\"}}", "x".repeat(1_100_000))), 413);
+}
+
+/// An alert that the runbook's trigger selects.
+fn service_down() -> Value {
+    let labels = json!({"alertname": "ServiceDown", "service": "nginx", "instance": "web1:9100"});
+    json!({"version": "4", "alerts": [{"status": "firing", "startsAt": "2026-01-01T00:00:00Z", "labels": labels}]})
+}
+
+#[test]
+fn a_replay_asks_all_gates_again_where_the_engine_would_not() {
+    let engine = engine();
+    let set = |act: &str| engine.post(&format!("/api/v1/runbooks/restart-service/{act}"), &json!({"reason": "test"}));
+    assert_eq!(set("disable").status, 200);
+    let id = engine.deliver(&service_down()).json()["alerts"][0]["alert_id"].as_str().expect("an id").to_owned();
+    let decision = || engine.get(&format!("/api/v1/alerts/{id}/decisions"))["items"][0].clone();
+    let refused = wait_for("it is decided", Duration::from_secs(60), || {
+        let decision = decision();
+        (decision["verdict"] != Value::Null).then_some(decision)
+    });
+    assert_eq!((&refused["verdict"], &refused["skip_reason"]), (&json!("refused"), &json!("runbook_disabled")));
+    assert_eq!(set("enable").status, 200);
+    assert_eq!(decision()["verdict"], "refused", "a refusal is for good, unless a person asks");
+    let answer = engine.post(&format!("/api/v1/alerts/{id}/replay"), &json!({}));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()["items"][0]["verdict"], "approval", "{}", answer.text);
+    assert_eq!(answer.json()["items"][0]["id"], refused["id"]);
+    assert_eq!(engine.executions()[0]["status"], "pending");
+    assert_eq!(audited(&engine, "ALERT_REPLAYED")["payload"]["decisions"], 1);
+}
+
+fn of_equal_requests_at_the_same_time_one_starts_a_run(setup: Setup) {
+    let engine = setup.runbook("restart-service.yml", RUNBOOK).server(SERVER.to_owned()).start();
+    let body = json!({"server": "web1", "parameters": {"service": "nginx"}}).to_string();
+    for round in 0..5 {
+        let (key, url) = (format!("key-{round}"), format!("{}/api/v1/runbooks/restart-service/execute", engine.url));
+        let ask = || http::ask("POST", &url, Some(ADMIN_TOKEN), Some(&body), &[("Idempotency-Key", &key)]);
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
+            asking.into_iter().map(|one| one.join().expect("an answer")).collect()
+        });
+        for answer in &answers {
+            assert_eq!((answer.status, answer.json()), (202, answers[0].json()));
+        }
+        assert_eq!(engine.executions().len(), round + 1);
+    }
+}
+
+#[test]
+fn of_equal_requests_at_the_same_time_one_starts_a_run_on_sqlite() {
+    of_equal_requests_at_the_same_time_one_starts_a_run(Engine::setup());
+}
+
+#[test]
+fn of_equal_requests_at_the_same_time_one_starts_a_run_on_postgres() {
+    of_equal_requests_at_the_same_time_one_starts_a_run(Engine::setup().storage(&postgres::database()));
 }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::{RUNBOOK, ask, engine};
-use crate::support::engine::{ADMIN_TOKEN, Engine, VIEWER_TOKEN};
+use crate::support::engine::{ADMIN_TOKEN, Engine, VIEWER_TOKEN, WEBHOOK_TOKEN};
 use crate::support::http;
 
 #[test]
@@ -128,4 +128,18 @@ fn states_are_counted_when_they_are_asked_for_also_after_a_restart() {
         Some(0.0),
         "counters begin anew"
     );
+}
+
+#[test]
+fn only_a_delivery_that_is_taken_moves_the_time_of_the_last_one() {
+    let engine = engine();
+    let last = || value(&metrics(&engine), "douse_last_webhook_timestamp_seconds{source=\"main\"}").unwrap_or(0.0);
+    let body = json!({"version": "4", "alerts": []});
+    let post = |token: &str, body: &str| http::ask("POST", &engine.webhook(), Some(token), Some(body), &[]).status;
+    assert_eq!(post("a-wrong-token", &body.to_string()), 401);
+    assert_eq!(post(WEBHOOK_TOKEN, "{"), 400);
+    assert_eq!(post(WEBHOOK_TOKEN, "{\"version\": \"9\"}"), 422);
+    assert_eq!(last(), 0.0);
+    assert_eq!(engine.deliver(&body).status, 200);
+    assert!(last() > 1_700_000_000.0, "{}", last());
 }

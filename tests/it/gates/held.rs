@@ -7,8 +7,8 @@ use douse::execution::Status;
 use douse::gate::Gate;
 use douse::store::DecisionVerdict;
 
-use super::cases::{Case, Past, Want, cases};
-use super::world::{MINUTE, Scope, World, noon, resolved};
+use super::cases::{Act, Case, Past, Want, cases};
+use super::world::{MINUTE, Scope, World, listed, noon, resolved};
 use crate::store::harness::on_both_engines;
 
 /// Every way to be held.
@@ -123,6 +123,33 @@ on_both_engines! {
         world.run_due().await;
         for scope in &world.scopes {
             assert!(world.executions_of(scope.episode.unwrap()).await.is_empty(), "{}", scope.name());
+        }
+    }
+
+    async fn an_episode_whose_end_was_false_has_its_withdrawn_decisions_asked_again(fixture: Fixture) {
+        let paused = cases().into_iter().filter(|case| matches!(case.act, Some(Act::PauseRunbook)));
+        let mut world = World::new(fixture, paused.map(|case| vec![case]).collect()).await;
+        world.decide().await;
+        let (starts_at, ends_at) = (noon().minus(2 * MINUTE), noon().plus(MINUTE));
+        world.set_time(ends_at);
+        world.deliver(world.scopes.iter().map(|scope| resolved(scope.changed_labels(), starts_at, ends_at)).collect()).await;
+        world.recheck().await;
+        for scope in &world.scopes {
+            assert_eq!(world.decision(scope).await.verdict, DecisionVerdict::Withdrawn, "{}", scope.name());
+        }
+        world.set_time(noon().plus(3 * MINUTE));
+        let listed = world.scopes.iter().map(|scope| listed(scope.changed_labels(), starts_at, noon().plus(2 * MINUTE)));
+        world.listed(listed.collect()).await;
+        for scope in &world.scopes {
+            let row = world.decision(scope).await;
+            assert_eq!((row.verdict, row.skip_reason), (DecisionVerdict::Held, None), "{}", scope.name());
+        }
+        world.recheck().await;
+        for scope in &world.scopes {
+            is_held(&world, scope).await;
+            release(&world, scope).await;
+            world.recheck().await;
+            has_run_once(&world, scope).await;
         }
     }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use douse::alert::wire::parse_api;
 use douse::clock::{Clock, Timestamp};
 use douse::config::Role;
 use douse::engine::dispatch::start_due;
 use douse::engine::people::breakers::{self, BreakerAct};
 use douse::engine::people::{blackouts, pauses, runbooks, servers};
-use douse::engine::receive::{AlertResult, Incoming, Taken, receive};
+use douse::engine::receive::{AlertResult, Incoming, Taken, keep, receive};
 use douse::engine::{gating, matching};
 use douse::execution::{Origin, Status};
 use douse::gate::GateVerdict;
@@ -121,6 +122,14 @@ pub fn resolved(labels: Map<String, Value>, starts_at: Timestamp, ends_at: Times
     json!({"status": "resolved", "labels": labels, "annotations": {}, "startsAt": starts_at, "endsAt": ends_at})
 }
 
+/// An entry of what an Alertmanager's API answers: it was told at `seen_at` that the alert fires.
+pub fn listed(labels: Map<String, Value>, starts_at: Timestamp, seen_at: Timestamp) -> Value {
+    json!({
+        "labels": labels, "annotations": {}, "startsAt": starts_at, "updatedAt": seen_at,
+        "endsAt": seen_at.plus(60 * MINUTE), "status": {"state": "active", "inhibitedBy": [], "silencedBy": []},
+    })
+}
+
 impl World {
     /// A scope for each list of changes, with the past that they ask for; nothing is decided of their alerts yet.
     pub async fn new(fixture: Fixture, changes: Vec<Vec<Case>>) -> Self {
@@ -217,6 +226,14 @@ impl World {
     /// Hands a delivery in; answers to which episode each of its alerts belongs.
     pub async fn deliver(&self, alerts: Vec<Value>) -> Vec<EpisodeId> {
         deliver(&self.bench.store, alerts, self.now()).await
+    }
+
+    /// Hands in what the Alertmanager answered when it was asked.
+    pub async fn listed(&self, alerts: Vec<Value>) {
+        let body = Value::from(alerts).to_string().into_bytes();
+        let delivery = parse_api(&body).unwrap();
+        let incoming = Incoming { source: "main".to_owned(), body, remote_addr: None, content_type: None };
+        keep(&self.bench.store, incoming, delivery, self.now()).await.unwrap();
     }
 
     /// Every scope's alert comes, which fires for two minutes, and is decided.
