@@ -4,7 +4,8 @@
 //! files named here), and keeps no state: a reload makes a new [`Config`]. Called from `app`, the reload and `check`.
 //!
 //! A key of a feature that is not built yet is refused where leaving it out would change what the operator expects to
-//! happen (`web.tls`, `runbooks.git`); `encryption` and `notifications` are read, and `notifications` is warned of.
+//! happen (`web.tls`, `runbooks.git`); others are read and warned of (W231: `storage.retention`, `encryption`,
+//! `prometheus`, `notifications`).
 
 mod blackouts;
 mod environment;
@@ -49,7 +50,7 @@ pub struct Config {
     pub encryption: Option<Encryption>,
     /// Who may send webhooks; names are unique.
     pub sources: Vec<Source>,
-    /// Base address of the Prometheus that verification asks.
+    /// Base address of the Prometheus that verification will ask; nothing uses it yet.
     pub prometheus_url: Option<String>,
     /// Folders that are searched for runbooks, resolved.
     pub runbook_dirs: Vec<PathBuf>,
@@ -77,7 +78,7 @@ words! {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Global {
     pub mode: EngineMode,
-    /// Where people reach this engine; used in links.
+    /// Where people reach this engine; shown by the API.
     pub external_url: String,
     /// Zone of time windows that name none.
     pub timezone: Tz,
@@ -100,7 +101,7 @@ pub struct Storage {
     pub retention: Retention,
 }
 
-/// How long records are kept; `None` keeps them for ever.
+/// How long records will be kept; `None` = for ever. Nothing applies it yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retention {
     pub executions: Option<Duration>,

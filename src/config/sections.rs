@@ -31,7 +31,7 @@ pub(super) fn config<'r, 'n>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '
         tokens: section(reading, top, "auth", |map| tokens::read(reading, map)),
         warnings: Vec::new(),
     };
-    notifications(reading, top);
+    unused(reading, top);
     config
 }
 
@@ -106,6 +106,7 @@ fn storage(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Storage {
             .to_str()
             .map(|path| Secret::new(format!("sqlite://{path}"))),
     };
+    unused_key(reading, map, "retention", "nothing is deleted: every record is kept");
     let kept = map.map("retention", |map| Retention {
         executions: map.duration("executions").map_or(Some(90 * DAY), off),
         output: map.duration("output").map_or(Some(30 * DAY), off),
@@ -155,11 +156,22 @@ fn paths(reading: &Reading<'_>, map: &mut MapReader<'_, '_>, key: &'static str) 
     map.text_or_list(key).iter().map(|text| reading.path(text)).collect()
 }
 
-fn notifications(reading: &Reading<'_>, top: &mut MapReader<'_, '_>) {
+/// Sections of releases to come: one file may serve several releases, but nobody shall rely on what is not there.
+fn unused(reading: &Reading<'_>, top: &mut MapReader<'_, '_>) {
+    unused_key(reading, top, "encryption", "nothing in the database is encrypted");
+    unused_key(reading, top, "prometheus", "nobody asks Prometheus whether an alert went away");
     let channels: &[Node] = top.list("notifications");
-    if let Some(first) = channels.first() {
-        let message =
-            format!("`notifications` is read, but not sent yet: {} channel(s) will stay silent", channels.len());
-        reading.warning(&first.place, "W231", message);
+    if !channels.is_empty() {
+        let consequence = format!("{} channel(s) will stay silent", channels.len());
+        unused_key(reading, top, "notifications", &consequence);
+    }
+}
+
+fn unused_key(reading: &Reading<'_>, map: &mut MapReader<'_, '_>, key: &'static str, consequence: &str) {
+    if let Some(node) = map.node(key)
+        && !matches!(node.value, Value::Null)
+    {
+        let message = format!("`{}` is read, but this release does nothing with it: {consequence}", map.full(key));
+        reading.warning(&node.place, "W231", message);
     }
 }

@@ -56,7 +56,9 @@ fn the_example_of_the_manual_is_read_in_full() {
     assert_eq!(config.tokens[0].token.expose(), "ops-token-value");
     assert_eq!(config.tokens[1].role, Role::Viewer);
     assert_eq!(config.blackouts[0].name, "Sunday patching");
-    assert!(config.warnings[0].message.contains("notifications"), "{:?}", config.warnings);
+    let warned: Vec<&str> = config.warnings.iter().filter_map(|warning| warning.message.split('`').nth(1)).collect();
+    assert_eq!(warned, ["storage.retention", "encryption", "prometheus", "notifications"], "{:?}", config.warnings);
+    assert!(config.warnings.iter().all(|warning| warning.code == "W231"));
     assert!(!format!("{config:?}").contains("first-token"), "secrets print as <secret>");
 }
 
@@ -175,5 +177,27 @@ fn listen_addresses_are_host_and_port() {
         ("host:99999", None),
     ] {
         assert_eq!(sections::listen_address(text).as_deref(), means, "{text}");
+    }
+}
+
+#[test]
+fn an_address_with_a_user_or_a_password_is_refused_and_not_told() {
+    for key in
+        ["global: {external_url", "prometheus: {url", "sources: [{name: main, bearer_token: abc, alertmanager_url"]
+    {
+        for login in ["ann", "ann:hunter2", ":hunter2"] {
+            let close = if key.starts_with("sources") { "}]" } else { "}" };
+            let problems = load(&format!("{key}: \"http://{login}@am:9093\"{close}"), &[]).unwrap_err().join("\n");
+            assert!(problems.contains("without a user and password"), "{key} {login}: {problems}");
+        }
+    }
+}
+
+#[test]
+fn a_token_may_not_be_called_as_douse_calls_itself() {
+    for name in ["auto", "engine", "system", "alertmanager"] {
+        let text = format!("auth: {{tokens: [{{name: {name}, role: admin, token: '12345678'}}]}}");
+        let problems = load(&text, &[]).unwrap_err().join("\n");
+        assert!(problems.contains("stands for Douse itself"), "{problems}");
     }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::CommandFactory as _;
 use douse::web::routes::Access;
 use regex::Regex;
+use serde_json::Value;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -153,5 +155,105 @@ fn the_page_of_the_api_names_every_route_with_its_role() {
             Access::Role(role) => role.as_str(),
         };
         assert!(line.contains(&format!("{method}: {role}")), "docs/api.md: {line}\nhas not {method}: {role}");
+    }
+}
+
+/// What stands between backquotes in the first column of a page's tables, with `{…}` and what follows it cut off.
+fn first_column(page: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(root().join("docs").join(page)).unwrap();
+    let code = Regex::new(r"`([^`{]+)(?:\{[^`]*)?`").unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    rows.flat_map(|cell| code.captures_iter(cell).map(|found| found[1].to_owned()).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn the_page_of_the_api_names_no_route_that_is_not_there() {
+    let page = fs::read_to_string(root().join("docs/api.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `/")?.split_once("` | "));
+    let named = rows.flat_map(|(path, methods)| {
+        let methods = methods.trim_end_matches(" |").split(", ").filter_map(|one| one.split_once(": "));
+        methods.map(move |(method, _)| format!("{method} /{path}")).collect::<Vec<_>>()
+    });
+    let there = douse::web::routes::ROUTES.iter().map(|(method, path, _)| format!("{method} {path}"));
+    assert_eq!(named.collect::<BTreeSet<_>>(), there.collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn the_page_of_metrics_names_those_that_there_are() {
+    let source = fs::read_to_string(root().join("src/telemetry.rs")).unwrap();
+    let made = Regex::new(r#"(family|histogram|gauge|counter)\(\s*&mut r,\s*"([a-z_]+)""#).unwrap();
+    let bare = |name: &str| name.trim_start_matches("douse_").trim_end_matches("_total").to_owned();
+    let made: BTreeSet<String> = made.captures_iter(&source).map(|found| bare(&found[2])).collect();
+    assert!(made.len() > 15, "{made:?}");
+    assert_eq!(first_column("metrics.md").iter().map(|name| bare(name)).collect::<BTreeSet<_>>(), made);
+}
+
+#[test]
+fn the_page_of_checks_names_every_code_that_is_told() {
+    fn codes(folder: &Path, found: &mut BTreeSet<String>) {
+        let code = Regex::new(r#""([EW][0-9]{3})""#).unwrap();
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                codes(&entry, found);
+            } else if !entry.ends_with("tests.rs") {
+                let text = fs::read_to_string(&entry).unwrap_or_default();
+                found.extend(code.captures_iter(&text).map(|code| code[1].to_owned()));
+            }
+        }
+    }
+    let mut told = BTreeSet::new();
+    codes(&root().join("src"), &mut told);
+    let page = fs::read_to_string(root().join("docs/check.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let named: BTreeSet<String> = rows.filter(|cell| cell.len() == 4).map(str::to_owned).collect();
+    assert_eq!(named.into_iter().filter(|code| code != "code").collect::<BTreeSet<_>>(), told);
+}
+
+#[test]
+fn the_page_of_the_command_line_names_every_command() {
+    let page = fs::read_to_string(root().join("docs/cli.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let command = douse::cli::Cli::command();
+    for one in command.get_subcommands().filter(|one| one.get_name() != "help") {
+        let name = one.get_name();
+        let word = Regex::new(&format!(r"`{name}\b")).unwrap();
+        let row = rows.iter().find(|row| word.is_match(row));
+        let row = row.unwrap_or_else(|| panic!("docs/cli.md does not name `{name}`"));
+        for inner in one.get_subcommands().map(|inner| inner.get_name()).filter(|inner| *inner != "help") {
+            let word = Regex::new(&format!(r"[ |]{inner}\b")).unwrap();
+            assert!(word.is_match(row), "docs/cli.md does not name `{name} {inner}`");
+        }
+    }
+}
+
+/// Every word under `key` in the schema: names of properties, or the reserved ones.
+fn words(schema: &Value, key: &str, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(entries) => {
+            match entries.get(key) {
+                Some(Value::Object(named)) => found.extend(named.keys().cloned()),
+                Some(Value::Array(named)) => found.extend(named.iter().filter_map(Value::as_str).map(str::to_owned)),
+                _ => {}
+            }
+            entries.values().for_each(|value| words(value, key, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| words(item, key, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_manual_names_every_key_of_runbooks() {
+    let read = |page: &str| fs::read_to_string(root().join("docs").join(page)).unwrap();
+    let runbooks = read("runbooks.md");
+    let all = [&runbooks, &read("triggers.md"), &read("gates.md"), &read("ssh.md")].map(String::as_str).concat();
+    let schema = douse::runbook::parse::schema();
+    for (key, text) in [("properties", &all), ("x-douse-reserved", &runbooks)] {
+        let mut keys = BTreeSet::new();
+        words(&schema, key, &mut keys);
+        assert!(keys.len() > 30, "{keys:?}");
+        let is_named = |key: &String| Regex::new(&format!(r"\b{key}\b")).unwrap().is_match(text);
+        let missing: Vec<_> = keys.into_iter().filter(|key| !is_named(key)).collect();
+        assert!(missing.is_empty(), "the manual does not name these keys ({key}): {missing:?}");
     }
 }
