@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, EngineMode};
 use crate::engine::policy::{Draft, Policy, PolicyError, PolicySource};
 use crate::engine::{Engine, schedule};
+use crate::failpoint;
 use crate::limits;
 use crate::problem::Problem;
 use crate::store::{Audited, Store, StoreError, audit};
@@ -121,6 +122,7 @@ impl Running {
     pub async fn stop(mut self) -> Result<(), AppError> {
         self.engine.stopping.cancel();
         self.runs.close();
+        failpoint::pass(failpoint::SHUTDOWN_DRAINING);
         if tokio::time::timeout(limits::DRAIN_TIMEOUT, self.runs.wait()).await.is_err() {
             let left = self.engine.in_flight.len();
             tracing::warn!(left, "executions still run; the next start takes them up");

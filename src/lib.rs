@@ -10,6 +10,7 @@ pub mod app;
 pub mod audit;
 pub mod clock;
 pub mod execution;
+pub mod failpoint;
 pub mod gate;
 pub mod id;
 pub mod inventory;

@@ -10,6 +10,7 @@ use crate::app::{self, Options};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::PolicySource;
+use crate::failpoint;
 use crate::telemetry::{self, LogFormat};
 
 /// Run the engine
@@ -43,6 +44,7 @@ impl Serve {
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        failpoint::arm().map_err(Failure::error)?;
         let source = PolicySource {
             variables: self.variables(),
             config_file: self.config_file,

@@ -20,6 +20,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::record::{self, Evidence, Loaded};
 use crate::engine::{Engine, Policy};
 use crate::execution::{Effect, Event, Origin, Outcome, Place, RollbackState, Status, next};
+use crate::failpoint;
 use crate::id::ExecutionId;
 use crate::limits;
 use crate::runbook::ready::{self, StepInputs};
@@ -58,6 +59,7 @@ async fn report(engine: &Engine, loaded: &Loaded) {
         engine.metrics.execution_left();
         return;
     }
+    failpoint::pass(failpoint::RESULT_COMMITTED);
     tracing::info!(
         execution = %row.id,
         runbook = row.runbook,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Engine, Policy, gating};
 use crate::clock::Timestamp;
+use crate::failpoint;
 use crate::store::episodes::{self, EpisodeRow};
 use crate::store::{Db, StoreError, alerts, lock_decisions};
 
@@ -23,8 +24,14 @@ pub async fn decide_waiting(engine: &Engine) -> Result<usize, StoreError> {
         let mut failed = 0;
         for episode in waiting {
             let (policy, now, id) = (engine.policy(), engine.clock.now(), episode.id);
-            match engine.store.write(move |db| decide_episode(db, &policy, episode, now)).await {
+            let write = engine.store.write(move |db| {
+                let made = decide_episode(db, &policy, episode, now)?;
+                failpoint::pass(failpoint::DECIDE_UNCOMMITTED);
+                Ok(made)
+            });
+            match write.await {
                 Ok(made) => {
+                    failpoint::pass(failpoint::DECIDE_COMMITTED);
                     decided += 1;
                     made.into_iter().for_each(|made| made.announce(engine));
                 }

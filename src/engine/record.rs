@@ -15,6 +15,7 @@ use crate::engine::execute::output::Printed;
 use crate::engine::gating;
 use crate::engine::{Engine, Policy};
 use crate::execution::{Event, IllegalTransition, State, apply, begin, replay};
+use crate::failpoint;
 use crate::id::ExecutionId;
 use crate::runbook::plan::Plan;
 use crate::store::details::{self, DetailsRow};
@@ -201,6 +202,7 @@ fn write_log(
         entry.ip_address.clone_from(&author.ip_address);
         audit::append(db, &entry, &author.policy.version, author.now)?;
     }
+    failpoint::pass(failpoint::AUDIT_UNCOMMITTED);
     Ok(())
 }
 

@@ -76,11 +76,14 @@ fn job(sent: Sent) -> Job {
         ReadyAction::Argv(words) => RemoteAction::Argv(words),
         ReadyAction::Script { text, interpreter } => RemoteAction::Script { text, interpreter },
     };
+    let mut environment = sent.ready.environment;
+    // What a command passes on to whoever must not do a thing twice.
+    environment.push(("DOUSE_ATTEMPT_ID".to_owned(), sent.attempt.to_string()));
     Job {
         attempt: sent.attempt,
         server: sent.server,
         action,
-        environment: sent.ready.environment,
+        environment,
         workdir: sent.ready.workdir,
         become_user: sent.become_user,
         // The clock that counts is the one above, which a pause can stop; this one only bounds the pause.

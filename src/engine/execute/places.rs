@@ -10,6 +10,7 @@ use crate::audit::canonical::payload_hash;
 use crate::engine::record::Evidence;
 use crate::execution::retry::judge;
 use crate::execution::{Event, Outcome, Place};
+use crate::failpoint;
 use crate::id::AttemptId;
 use crate::runbook::plan::{PlanError, PlannedStep, PlannedUndo};
 use crate::runbook::ready::{self, Ready, ReadyAction, StepResult};
@@ -112,7 +113,13 @@ impl Run<'_> {
             Place::Step(_) => self.cancel.clone(),
             Place::Undo(_) => CancellationToken::new(),
         };
+        let [intended, performed, recorded] = match place {
+            Place::Step(_) => [failpoint::ATTEMPT_INTENDED, failpoint::ATTEMPT_PERFORMED, failpoint::ATTEMPT_RECORDED],
+            Place::Undo(_) => [failpoint::UNDO_INTENDED, failpoint::UNDO_PERFORMED, failpoint::UNDO_RECORDED],
+        };
+        failpoint::pass(intended);
         let mut finished = self.perform(sent, &cancel).await;
+        failpoint::pass(performed);
         let is_sensitive = planned.step().sensitive;
         if let (Ending::TimedOut(_), false) = (&finished.ending, is_sensitive) {
             let why = attempt::outcome(finished.ending.clone());
@@ -139,6 +146,7 @@ impl Run<'_> {
             Evidence::Output { stdout, stderr }
         };
         self.ended(place, attempt, outcome, evidence).await?;
+        failpoint::pass(recorded);
         self.remember(place, Some((text, errors)), values);
         Ok(())
     }

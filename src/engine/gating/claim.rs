@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::engine::record::{self, Author, Evidence, Loaded};
 use crate::execution::{Event, Status};
+use crate::failpoint;
 use crate::gate::{Evaluation, Gate, Reason, Verdict, queue};
 use crate::id::ExecutionId;
 use crate::limits;
@@ -37,7 +38,13 @@ const RELEASE_DOUBTED_AFTER: Duration = Duration::from_secs(10);
 /// Asks all gates about an approved execution once more, and lets it run if none objects.
 pub async fn claim(engine: &Engine, id: ExecutionId) -> Result<Claimed, StoreError> {
     let author = Author::engine(engine);
-    let (claimed, row) = engine.store.write(move |db: &mut Db| claim_in(db, id, &author)).await?;
+    let write = engine.store.write(move |db: &mut Db| {
+        let claimed = claim_in(db, id, &author)?;
+        failpoint::pass(failpoint::CLAIM_UNCOMMITTED);
+        Ok(claimed)
+    });
+    let (claimed, row) = write.await?;
+    failpoint::pass(failpoint::CLAIM_COMMITTED);
     match claimed {
         Claimed::Cancelled => engine.metrics.execution_closed(&row.runbook, row.status, row.mode.as_str()),
         // What runs is counted by who runs it.

@@ -13,6 +13,7 @@ use crate::alert::{Alert, Labels};
 use crate::audit::canonical::sha256_hex;
 use crate::clock::Timestamp;
 use crate::config::Source;
+use crate::failpoint;
 use crate::id::{AlertId, DeliveryId, EpisodeId};
 use crate::limits::WEBHOOK_COMMIT_TIMEOUT;
 use crate::store::Store;
@@ -104,7 +105,11 @@ pub async fn keep(
     // Before the transaction: on SQLite, everybody else would wait for the hash of 16 MiB.
     let hashed = tokio::task::spawn_blocking(move || (sha256_hex(&incoming.body), incoming)).await;
     let (body_sha256, incoming) = hashed.map_err(|error| ReceiveError::Unavailable(error.to_string()))?;
-    let write = store.write(move |db| Intake::new(db, &incoming, delivery, now)?.store(incoming, body_sha256));
+    let write = store.write(move |db| {
+        let receipt = Intake::new(db, &incoming, delivery, now)?.store(incoming, body_sha256)?;
+        failpoint::pass(failpoint::INGEST_UNCOMMITTED);
+        Ok(receipt)
+    });
     // A commit that comes after this is no harm: the sender repeats, and a repetition changes nothing.
     let receipt = match tokio::time::timeout(WEBHOOK_COMMIT_TIMEOUT, write).await {
         Ok(written) => written.map_err(|error| error.to_string()),
@@ -114,6 +119,7 @@ pub async fn keep(
         tracing::error!(source, error, "a delivery could not be stored; answered 503, the sender will repeat it");
         ReceiveError::Unavailable(error)
     })?;
+    failpoint::pass(failpoint::INGEST_COMMITTED);
     if receipt.truncated_alerts > 0 {
         tracing::warn!(
             source,

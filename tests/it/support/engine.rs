@@ -138,12 +138,18 @@ impl Engine {
 
     /// Starts it without waiting; [`Engine::adopt`] takes it.
     pub fn spawn(&self) -> Program {
+        self.spawn_with(&[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn spawn_with(&self, environment: &[(String, String)]) -> Program {
         let config = format!("--config.file={}", self.config_file().display());
-        Program::start(
+        Program::start_with(
             Path::new(env!("CARGO_BIN_EXE_douse")),
             "(it is this package)",
             self.folder.path(),
             ["serve", &config],
+            environment,
         )
     }
 

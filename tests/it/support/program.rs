@@ -28,6 +28,21 @@ impl Program {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
+        Self::start_with(program, package, folder, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with<I, S>(
+        program: &Path,
+        package: &str,
+        folder: &Path,
+        arguments: I,
+        environment: &[(String, String)],
+    ) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
         let name = program.file_name().unwrap().to_string_lossy().into_owned();
         let found = find(program);
         let found = found.unwrap_or_else(|| panic!("{name} is missing: apt-get install {package}"));
@@ -35,6 +50,7 @@ impl Program {
         let out = fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(found).args(arguments);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.process_group(0).stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = command.spawn().unwrap_or_else(|error| panic!("setpriv {name}: {error}"));
         Self { name, log, child: Some(child) }
@@ -49,6 +65,11 @@ impl Program {
             }
             ready().then_some(())
         });
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
     pub fn pid(&self) -> u32 {

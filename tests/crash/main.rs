@@ -1,0 +1,61 @@
+//! The crash harness: `kill -9` at any instant, and then a look at everything.
+//!
+//! A round starts the real engine (or two replicas on one PostgreSQL), real sshd, and a client that posts alerts with ids of
+//! its own as Alertmanager would, repeating what was not answered 2xx. Meanwhile the engines are killed at random
+//! instants and at the durable boundaries of `douse::failpoint`. The hosts' commands append what they do to a log that
+//! the engine cannot reach. When the faults end, everything has to reach a final state or wait for a person; then
+//! [`check`] compares the client's history, the database and the log.
+//!
+//! `scripts/crash N` runs N rounds on each database; `DOUSE_CRASH_SEED` repeats a round's choices (not its instants to
+//! the microsecond: those are the kernel's).
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod check;
+mod client;
+#[path = "../it/support/mod.rs"]
+#[expect(dead_code, reason = "the integration tests use the rest")]
+mod support;
+mod world;
+
+use std::time::Duration;
+
+use oorandom::Rand64;
+
+use crate::support::postgres;
+use world::World;
+
+/// Rounds that each run of the tests does; `scripts/crash` asks for more.
+const ROUNDS: u64 = 2;
+/// How long engines are killed in one round.
+const FAULTS: Duration = Duration::from_secs(9);
+
+#[test]
+fn sqlite_loses_nothing_and_does_nothing_twice() {
+    rounds("SQLite", 1, |_| None);
+}
+
+#[test]
+fn postgresql_loses_nothing_and_does_nothing_twice() {
+    rounds("PostgreSQL", 1, |_| Some(postgres::database()));
+}
+
+fn rounds(database: &str, replicas: usize, storage: impl Fn(u64) -> Option<String>) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if std::env::var("DOUSE_CRASH_DATABASE").is_ok_and(|only| !only.eq_ignore_ascii_case(database)) {
+        return;
+    }
+    let rounds = number("DOUSE_CRASH_ROUNDS").unwrap_or(ROUNDS);
+    let first = number("DOUSE_CRASH_SEED").unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        u64::from(now.subsec_nanos()) << 8
+    });
+    for round in 0..rounds {
+        let seed = first + round;
+        eprintln!("{database}: round {} of {rounds}, DOUSE_CRASH_SEED={seed}", round + 1);
+        let mut random = Rand64::new(u128::from(seed));
+        let world = World::new(&mut random, replicas, storage(seed));
+        let said = world.run(&mut random, FAULTS);
+        eprintln!("{database}: {said}");
+    }
+}

@@ -1,0 +1,207 @@
+//! One round: the hosts, the engines, and who kills them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use oorandom::Rand64;
+use tempfile::TempDir;
+
+use crate::support::engine::{Engine, Setup};
+use crate::support::program::Program;
+use crate::support::sshd::Sshd;
+
+use super::check;
+use super::client::History;
+
+/// Servers of the inventory; one sshd plays all of them, and each command names its own.
+pub const SERVERS: usize = 4;
+/// Runbooks and their steps: name, seconds, exit code, idempotent.
+pub const KINDS: [(&str, &[(&str, &str, u8, bool)]); 4] = [
+    ("steady", &[("one", "0.05", 0, false), ("two", "0.3", 0, false), ("three", "0", 0, false)]),
+    ("slow", &[("one", "1.2", 0, false), ("two", "0", 3, false)]),
+    ("broken", &[("one", "0", 0, false), ("two", "0.2", 0, false), ("three", "0.1", 1, false)]),
+    ("again", &[("one", "0.2", 0, true), ("two", "0.4", 0, true), ("three", "0", 1, true)]),
+];
+/// Nothing on a host takes longer: after so long a command that nobody watches has ended.
+const LONGEST: Duration = Duration::from_secs(2);
+/// How long everything may take to come to rest once nobody kills any more.
+const REST: Duration = Duration::from_secs(150);
+
+const EFFECT: &str = r#"#!/bin/sh
+# effect STEP SERVER SECONDS CODE: appends what it does to a log, under a lock
+here=$(dirname "$0")
+log() { flock "$here/lock" sh -c 'printf "%s\n" "$1" >>"$2"' - "$1" "$here/effects"; }
+log "$DOUSE_EXECUTION_ID $DOUSE_ATTEMPT_ID $1 $2 start $(date +%s%N) $$"
+[ "$3" = 0 ] || sleep "$3"
+log "$DOUSE_EXECUTION_ID $DOUSE_ATTEMPT_ID $1 $2 end $(date +%s%N) $4"
+exit "$4"
+"#;
+
+/// The hosts and the engines of a round.
+pub struct World {
+    host: TempDir,
+    _sshd: Sshd,
+    engines: Vec<Engine>,
+    seeds: Vec<u64>,
+}
+
+impl World {
+    /// `replicas` engines on `storage`, or one on SQLite.
+    pub fn new(random: &mut Rand64, replicas: usize, storage: Option<String>) -> Self {
+        let host = TempDir::with_prefix("douse-crash-").unwrap();
+        fs::set_permissions(host.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let effect = host.path().join("effect");
+        fs::write(&effect, EFFECT).unwrap();
+        fs::set_permissions(&effect, fs::Permissions::from_mode(0o755)).unwrap();
+        let sshd = Sshd::start();
+        let engines = (0..replicas).map(|_| {
+            let setup =
+                (0..SERVERS).fold(Engine::setup(), |setup, n| setup.server(sshd.server_yaml(&format!("web{n}"))));
+            let setup = KINDS.iter().fold(setup, |setup, (name, _)| {
+                setup.runbook(&format!("{name}.yml"), &runbook(name, &effect.display().to_string()))
+            });
+            let setup = setup.config(
+                "limits: {recently_remediated: 0s, attempts: {count: 0, window: 1h}, executions_per_hour: 0, \
+                 blast_radius: {min: 0, percent: 0, window: 10m}}",
+            );
+            storage.iter().fold(setup, |setup, url| Setup::storage(setup, url)).write()
+        });
+        let engines = engines.collect();
+        let seeds = (0..=replicas).map(|_| random.rand_u64()).collect();
+        Self { host, _sshd: sshd, engines, seeds }
+    }
+
+    /// Kills for `faults`, lets everything come to rest, and checks. Answers what happened, in words.
+    pub fn run(mut self, random: &mut Rand64, faults: Duration) -> String {
+        let history = History::default();
+        let urls: Vec<String> = self.engines.iter().map(|engine| engine.url.clone()).collect();
+        let (are_faults_over, kills) = (AtomicBool::new(false), AtomicU32::new(0));
+        let is_over = || are_faults_over.load(Ordering::Relaxed);
+        let client = Rand64::new(u128::from(random.rand_u64()));
+        std::thread::scope(|scope| {
+            for (engine, seed) in self.engines.iter_mut().zip(&self.seeds) {
+                let (seed, kills, is_over) = (*seed, &kills, &is_over);
+                scope.spawn(move || torment(engine, Rand64::new(u128::from(seed)), is_over, kills));
+            }
+            let (history, urls, is_over) = (&history, &urls, &is_over);
+            scope.spawn(move || history.post(&mut client.clone(), urls, is_over, faults + REST));
+            scope.spawn(move || {
+                while !is_over() {
+                    // The other one of two, if this one is down.
+                    let _ = urls.iter().find_map(|url| history.attend(url, false));
+                    std::thread::sleep(Duration::from_millis(150));
+                }
+            });
+            std::thread::sleep(faults);
+            are_faults_over.store(true, Ordering::Relaxed);
+        });
+        let rested = self.rest(&history);
+        let url = self.engines[0].storage();
+        for engine in &mut self.engines {
+            engine.stop();
+        }
+        let effects = fs::read_to_string(self.host.path().join("effects")).unwrap_or_default();
+        let made = history.made.lock().unwrap();
+        let said = check::all(&url, &made, &effects);
+        format!("{} kills, {said}, at rest after {:.1} s", kills.load(Ordering::Relaxed), rested.as_secs_f32())
+    }
+
+    /// Until nothing moves any more. People free what waits for them, once what was left on a host has ended.
+    fn rest(&mut self, history: &History) -> Duration {
+        for engine in &mut self.engines {
+            engine.start();
+        }
+        let begun = Instant::now();
+        std::thread::sleep(LONGEST);
+        let mut quiet = 0;
+        loop {
+            let url = &self.engines[0].url;
+            let unsettled = history.attend(url, true).expect("the engine answers");
+            let waiting = self.engines[0].get("/api/v1/decisions?verdict=held&limit=1");
+            let undecided = self.engines[0].get("/api/v1/episodes?limit=200");
+            let is_undecided = |episode: &serde_json::Value| episode["decide_state"] == "undecided";
+            let held = waiting["items"].as_array().unwrap().len();
+            let undecided =
+                undecided["items"].as_array().unwrap().iter().filter(|episode| is_undecided(episode)).count();
+            quiet = if unsettled + held + undecided == 0 { quiet + 1 } else { 0 };
+            if quiet == 3 {
+                return begun.elapsed();
+            }
+            assert!(
+                begun.elapsed() < REST,
+                "not at rest after {REST:?}: {unsettled} executions, {held} held decisions, {undecided} undecided episodes"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// Starts an engine, and kills it: after a while, or at a boundary of its own.
+fn torment(engine: &Engine, mut random: Rand64, is_over: &(impl Fn() -> bool + ?Sized), kills: &AtomicU32) {
+    while !is_over() {
+        let failpoint = failpoint(&mut random);
+        let mut program = engine.spawn_with(&failpoint);
+        let lives = Duration::from_millis(250 + random.rand_range(0..1_800));
+        let begun = Instant::now();
+        while begun.elapsed() < lives && !is_over() && !program.has_ended() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if is_over() {
+            break;
+        }
+        kills.fetch_add(1, Ordering::Relaxed);
+        if random.rand_range(0..8) == 0 && !program.has_ended() {
+            drain(&mut program, &mut random);
+        }
+        program.kill();
+        std::thread::sleep(Duration::from_millis(random.rand_range(0..200)));
+    }
+}
+
+/// A SIGTERM, and the kill before it is done.
+fn drain(program: &mut Program, random: &mut Rand64) {
+    crate::support::sshd::kill("TERM", program.pid());
+    std::thread::sleep(Duration::from_millis(random.rand_range(0..400)));
+}
+
+/// Nothing, or in a build that has them, one of the named points.
+fn failpoint(random: &mut Rand64) -> Vec<(String, String)> {
+    let (at, count) = (random.rand_range(0..2 * douse::failpoint::ALL.len() as u64), 1 + random.rand_range(0..4));
+    match douse::failpoint::ALL.get(at as usize) {
+        Some(name) if cfg!(feature = "failpoints") => vec![("DOUSE_FAILPOINT".to_owned(), format!("{name}:{count}"))],
+        _ => Vec::new(),
+    }
+}
+
+fn runbook(name: &str, effect: &str) -> String {
+    let (_, steps) = KINDS.iter().find(|(kind, _)| *kind == name).unwrap();
+    let steps: String = steps
+        .iter()
+        .map(|(step, seconds, code, idempotent)| {
+            format!(
+                "  - {{name: {step}, id: {step}, idempotent: {idempotent}, timeout_seconds: 20, \
+                 command: \"{effect} {step} {{{{ server.name }}}} {seconds} {code}\", \
+                 rollback_command: \"{effect} undo-{step} {{{{ server.name }}}} 0 0\"}}\n"
+            )
+        })
+        .collect();
+    format!(
+        "name: {name}\ndescription: For the crash harness\nmode: auto\n\
+         guard: {{circuit_breaker: {{failure_threshold: 1000}}, rate_limit: {{count: 100000, window: 1h}}, max_queue_age: 1d}}\n\
+         steps:\n{steps}triggers:\n  - {{name: fires, alert_name_pattern: {name}, cooldown_seconds: 0}}\n"
+    )
+}
+
+impl Engine {
+    /// URL of its database, for who looks into it when it is down.
+    fn storage(&self) -> String {
+        let config = fs::read_to_string(self.config_file()).unwrap();
+        let url = config.split("storage: {url: \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let path = |path: &str| -> PathBuf { self.folder().join(path) };
+        url.strip_prefix("sqlite://")
+            .map_or_else(|| url.to_owned(), |file| format!("sqlite://{}", path(file).display()))
+    }
+}
