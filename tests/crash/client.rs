@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::engine::{ADMIN_TOKEN, ENGINEER_TOKEN, WEBHOOK_TOKEN};
 use crate::support::http;
 
+use super::below;
 use super::world::{KINDS, SERVERS};
 
 /// One alert that the client made.
@@ -37,8 +38,8 @@ impl History {
             let alerts: Vec<Made> = (0..1 + random.rand_range(0..3))
                 .map(|_| {
                     number += 1;
-                    let kind = random.rand_range(0..KINDS.len() as u64) as usize;
-                    let server = random.rand_range(0..SERVERS as u64) as usize;
+                    let kind = below(random, KINDS.len());
+                    let server = below(random, SERVERS);
                     Made { uid: format!("u{number}"), runbook: KINDS[kind].0, server, is_accepted: false }
                 })
                 .collect();
@@ -52,7 +53,7 @@ impl History {
             }
             // Alertmanager repeats what it is not sure of, and what still fires.
             if random.rand_range(0..3) == 0 {
-                let url = &urls[random.rand_range(0..urls.len() as u64) as usize];
+                let url = &urls[below(random, urls.len())];
                 self.offer(url, &body, &alerts);
             }
             std::thread::sleep(Duration::from_millis(random.rand_range(0..150)));

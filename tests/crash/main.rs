@@ -40,6 +40,11 @@ fn postgresql_loses_nothing_and_does_nothing_twice() {
     rounds("PostgreSQL", 1, |_| Some(postgres::database()));
 }
 
+/// A number below `count`.
+fn below(random: &mut Rand64, count: usize) -> usize {
+    usize::try_from(random.rand_range(0..u64::try_from(count).unwrap())).unwrap()
+}
+
 fn rounds(database: &str, replicas: usize, storage: impl Fn(u64) -> Option<String>) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if std::env::var("DOUSE_CRASH_DATABASE").is_ok_and(|only| !only.eq_ignore_ascii_case(database)) {

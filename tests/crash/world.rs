@@ -13,13 +13,15 @@ use crate::support::engine::{Engine, Setup};
 use crate::support::program::Program;
 use crate::support::sshd::Sshd;
 
-use super::check;
 use super::client::History;
+use super::{below, check};
 
 /// Servers of the inventory; one sshd plays all of them, and each command names its own.
 pub const SERVERS: usize = 4;
-/// Runbooks and their steps: name, seconds, exit code, idempotent.
-pub const KINDS: [(&str, &[(&str, &str, u8, bool)]); 4] = [
+/// A step: name, seconds, exit code, idempotent.
+type Step = (&'static str, &'static str, u8, bool);
+/// Runbooks and their steps.
+pub const KINDS: [(&str, &[Step]); 4] = [
     ("steady", &[("one", "0.05", 0, false), ("two", "0.3", 0, false), ("three", "0", 0, false)]),
     ("slow", &[("one", "1.2", 0, false), ("two", "0", 3, false)]),
     ("broken", &[("one", "0", 0, false), ("two", "0.2", 0, false), ("three", "0.1", 1, false)]),
@@ -169,8 +171,8 @@ fn drain(program: &mut Program, random: &mut Rand64) {
 
 /// Nothing, or in a build that has them, one of the named points.
 fn failpoint(random: &mut Rand64) -> Vec<(String, String)> {
-    let (at, count) = (random.rand_range(0..2 * douse::failpoint::ALL.len() as u64), 1 + random.rand_range(0..4));
-    match douse::failpoint::ALL.get(at as usize) {
+    let (at, count) = (below(random, 2 * douse::failpoint::ALL.len()), 1 + random.rand_range(0..4));
+    match douse::failpoint::ALL.get(at) {
         Some(name) if cfg!(feature = "failpoints") => vec![("DOUSE_FAILPOINT".to_owned(), format!("{name}:{count}"))],
         _ => Vec::new(),
     }
