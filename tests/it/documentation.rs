@@ -257,3 +257,28 @@ fn the_manual_names_every_key_of_runbooks() {
         assert!(missing.is_empty(), "the manual does not name these keys ({key}): {missing:?}");
     }
 }
+
+#[test]
+fn each_test_that_the_page_of_guarantees_names_is_there() {
+    fn source(folder: &Path, text: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                source(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut code = String::new();
+    ["src", "tests"].into_iter().for_each(|folder| source(&root().join(folder), &mut code));
+    let page = fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let named: Vec<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").nth(3))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert!(named.len() > 30, "{named:?}");
+    let missing: Vec<&String> = named.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
