@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::Clock;
 use crate::config::{Config, EngineMode};
 use crate::engine::policy::{Draft, Policy, PolicyError, PolicySource};
-use crate::engine::{Engine, schedule};
+use crate::engine::{Engine, replica, schedule};
 use crate::failpoint;
 use crate::limits;
 use crate::problem::Problem;
@@ -70,6 +70,8 @@ pub struct Running {
     stages: JoinSet<()>,
     /// The executions under way.
     runs: TaskTracker,
+    /// Keeps the others from taking them up; the last to end.
+    lease: JoinHandle<()>,
 }
 
 /// Reads the files, opens the database, takes up what was left undone, and listens.
@@ -78,7 +80,6 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
     let draft = Arc::new(Draft::read(&source).map_err(AppError::Files)?);
     warn(&draft);
     let store = Store::open(draft.config.storage.url.expose()).await?;
-    let turn = store.take_turn().await?;
     let metrics = Arc::new(Metrics::new());
     let told = Arc::clone(&metrics);
     store.watch_audit(Box::new(move |audited| match audited {
@@ -93,15 +94,18 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
     };
     metrics.reloaded(true);
     let engine = Engine::new(store, clock, transport, metrics, policy, source);
+    replica::join(&engine).await?;
+    engine.listen();
     record(&engine, EventKind::EngineStarted).await?;
     // Before anything is run: an address that is taken must not leave a half-started engine behind.
     let web = web::Server::start(Arc::clone(&engine)).await?;
     let runs = TaskTracker::new();
-    let stages = schedule::start(&engine, &runs, turn);
+    let lease = tokio::spawn(schedule::keep_lease(Arc::clone(&engine)));
+    let stages = schedule::start(&engine, &runs);
     for address in web.addresses() {
         tracing::info!(%address, "listening");
     }
-    Ok(Running { engine, web, stages, runs })
+    Ok(Running { engine, web, stages, runs, lease })
 }
 
 impl Running {
@@ -116,21 +120,24 @@ impl Running {
         let _ = self.engine.reload("SIGHUP").await;
     }
 
-    /// Stops in good order: takes no new work, lets running steps end for a while, closes the door.
+    /// Stops in good order: takes no new work, lets running steps end for a while, closes the door, gives back what it held.
     ///
-    /// What still runs after [`limits::DRAIN_TIMEOUT`] is taken up at the next start, without running anything twice.
+    /// What still runs after [`limits::DRAIN_TIMEOUT`] is taken up by another replica, or the next start, at once and
+    /// without running anything twice.
     pub async fn stop(mut self) -> Result<(), AppError> {
         self.engine.stopping.cancel();
         self.runs.close();
         failpoint::pass(failpoint::SHUTDOWN_DRAINING);
         if tokio::time::timeout(limits::DRAIN_TIMEOUT, self.runs.wait()).await.is_err() {
             let left = self.engine.in_flight.len();
-            tracing::warn!(left, "executions still run; the next start takes them up");
+            tracing::warn!(left, "executions still run; another replica or the next start takes them up");
         }
         self.web.stop().await;
         self.engine.transport.close().await;
         while self.stages.join_next().await.is_some() {}
         record(&self.engine, EventKind::EngineStopped).await?;
+        self.lease.abort();
+        replica::leave(&self.engine).await?;
         Ok(())
     }
 }

@@ -71,4 +71,6 @@ ids! {
     BatchId,
     /// One row of the audit log.
     AuditEventId,
+    /// One `douse serve`, from its start to its end.
+    ReplicaId,
 }

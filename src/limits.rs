@@ -140,8 +140,25 @@ pub const DATABASE_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const DATABASE_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait for a free connection: below [`WEBHOOK_COMMIT_TIMEOUT`], so that the sender gets its 503 in time.
 pub const DATABASE_WAIT_MAX: Duration = Duration::from_secs(4);
-/// How long a starting engine waits for one that has just ended on the same PostgreSQL database.
-pub const ENGINE_TURN_WAIT: Duration = Duration::from_secs(10);
+/// PostgreSQL ends a transaction that idles for this long: a replica that stands still gives its locks back, well before
+/// its lease is over.
+pub const DATABASE_IDLE_TRANSACTION_MAX: Duration = Duration::from_secs(10);
+/// How long the others believe that a replica lives after they heard of it last; it tells them three times as often.
+pub const LEASE: Duration = Duration::from_secs(30);
+/// Shortest lease: a busy database must not end a replica.
+pub const LEASE_MIN: Duration = Duration::from_secs(1);
+/// What replicas tell each other within this time is told as one.
+pub const TELL_TOGETHER_FOR: Duration = Duration::from_millis(20);
+/// A connection on which other replicas are heard is opened again after this; polling goes on meanwhile.
+pub const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Replicas that ended are remembered for this long.
+pub const REPLICAS_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// A due execution that another replica made is left to that one for this long: it has reached the host already.
+pub const LEFT_TO_ITS_MAKER_FOR: Duration = Duration::from_secs(3);
+/// The wall clock and the monotonic clock may come apart by this much before nothing runs by itself any more.
+pub const CLOCK_APART_MAX: Duration = Duration::from_secs(30);
+/// A clock that was set and then goes steadily for this long shows the right time.
+pub const CLOCK_STEADY_AFTER: Duration = Duration::from_secs(600);
 /// How long SQLite waits for another process's lock (a backup, `sqlite3` by hand).
 pub const DATABASE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// HTTP worker threads: requests wait for the database, not for these.

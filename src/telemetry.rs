@@ -76,6 +76,10 @@ pub struct Metrics {
     audit_records: Family<OfEvent, Counter>,
     audit_duration: Histogram,
     audit_errors: Counter,
+    replicas: Number,
+    replicas_differing: Number,
+    keeps_house: Number,
+    clock_doubted: Number,
 }
 
 impl Default for Metrics {
@@ -118,6 +122,18 @@ impl Metrics {
             audit_records: family(&mut r, "audit_records", "Audit events written"),
             audit_duration: histogram(&mut r, "audit_record_duration_seconds", "Time to write one audit event", FAST),
             audit_errors: counter(&mut r, "audit_record_errors", "Audit events that could not be written"),
+            replicas: gauge(&mut r, "replicas", "Replicas on this database, this one included"),
+            replicas_differing: gauge(
+                &mut r,
+                "replicas_differing",
+                "Other replicas that have another policy in force than this one",
+            ),
+            keeps_house: gauge(&mut r, "housekeeping", "1 if this replica does the housekeeping for all"),
+            clock_doubted: gauge(
+                &mut r,
+                "clock_doubted",
+                "1 while this machine's clock is doubted: nothing runs by itself",
+            ),
             registry: r,
         }
     }
@@ -254,6 +270,18 @@ impl Metrics {
         self.audit_errors.inc();
     }
 
+    /// How many replicas there are, how many have another policy than this one, and whether this one keeps house.
+    pub fn replicas(&self, all: usize, differing: usize, keeps_house: bool) {
+        self.replicas.set(i64::try_from(all).unwrap_or(i64::MAX));
+        self.replicas_differing.set(i64::try_from(differing).unwrap_or(i64::MAX));
+        self.keeps_house.set(i64::from(keeps_house));
+    }
+
+    /// Whether the clock is doubted.
+    pub fn clock_doubted(&self, is_doubted: bool) {
+        self.clock_doubted.set(i64::from(is_doubted));
+    }
+
     /// All metrics as OpenMetrics text.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -346,6 +374,8 @@ mod tests {
         metrics.reloaded(true);
         metrics.audit_written(EventKind::Decided, Duration::from_micros(50));
         metrics.audit_failed();
+        metrics.replicas(3, 1, true);
+        metrics.clock_doubted(true);
         let text = metrics.render().unwrap();
         for line in [
             r#"douse_alerts_received_total{source="main",status="stored"} 1"#,
@@ -367,6 +397,10 @@ mod tests {
             r#"douse_audit_records_total{event="DECIDED"} 1"#,
             "douse_audit_record_duration_seconds_count 1",
             "douse_audit_record_errors_total 1",
+            "douse_replicas 3",
+            "douse_replicas_differing 1",
+            "douse_housekeeping 1",
+            "douse_clock_doubted 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\nis missing in\n{text}");
         }

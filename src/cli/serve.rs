@@ -57,10 +57,6 @@ impl Serve {
                 _ = hangup.recv() => running.reload().await,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                () = running.engine.stopping.cancelled() => {
-                    running.stop().await.map_err(|error| Failure::error(error.to_string()))?;
-                    return Err(Failure::error("the engine stopped by itself; its last log line says why"));
-                }
             }
         }
         tracing::info!("stopping");

@@ -98,6 +98,8 @@ pub struct Web {
 pub struct Storage {
     /// `sqlite://path` (resolved) or `postgres://…`; may hold a password.
     pub url: Secret,
+    /// How long the other replicas believe that this one lives after they heard of it last.
+    pub lease: Duration,
     pub retention: Retention,
 }
 

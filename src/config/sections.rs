@@ -107,6 +107,7 @@ fn storage(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Storage {
             .map(|path| Secret::new(format!("sqlite://{path}"))),
     };
     unused_key(reading, map, "retention", "nothing is deleted: every record is kept");
+    let lease = map.duration("lease").unwrap_or(crate::limits::LEASE).max(crate::limits::LEASE_MIN);
     let kept = map.map("retention", |map| Retention {
         executions: map.duration("executions").map_or(Some(90 * DAY), off),
         output: map.duration("output").map_or(Some(30 * DAY), off),
@@ -114,7 +115,7 @@ fn storage(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Storage {
     });
     let retention =
         kept.unwrap_or(Retention { executions: Some(90 * DAY), output: Some(30 * DAY), audit: Some(730 * DAY) });
-    Storage { url: url.unwrap_or_else(|| Secret::new(STORAGE_URL.to_owned())), retention }
+    Storage { url: url.unwrap_or_else(|| Secret::new(STORAGE_URL.to_owned())), lease, retention }
 }
 
 /// Zero switches off.

@@ -83,7 +83,7 @@ pub async fn approve(
         Ok(vec![Event::Approved { by: person.name.clone(), reason: reason.clone() }])
     })
     .await?;
-    engine.wake.dispatch.notify_one();
+    engine.wake.everywhere();
     Ok(row)
 }
 
@@ -132,6 +132,7 @@ pub async fn cancel(
     })
     .await?;
     engine.in_flight.cancel(id);
+    engine.wake.others();
     if row.status.is_final() {
         engine.metrics.execution_closed(&row.runbook, row.status, row.mode.as_str());
     }
@@ -152,7 +153,7 @@ pub async fn release(engine: &Engine, id: ExecutionId, by: &Person, reason: Stri
         Ok(vec![Event::Released { by: person.name.clone(), reason: reason.clone() }])
     })
     .await?;
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(row)
 }
 

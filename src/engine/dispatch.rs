@@ -4,19 +4,20 @@
 //! asks all gates again; only what it lets run is run. Reaching and running are tasks of their own: a slow host never
 //! keeps the others waiting.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::record::{self, Author, Evidence};
-use super::{Engine, execute, gating};
+use super::{Engine, Policy, execute, gating};
+use crate::clock::Timestamp;
 use crate::execution::{Event, Status};
-use crate::id::ExecutionId;
+use crate::id::{ExecutionId, ReplicaId};
 use crate::limits;
 use crate::store::executions::{self, ExecutionRow};
-use crate::store::{Db, StoreError};
+use crate::store::{Db, StoreError, leases};
 use crate::transport::Refusal;
 
 /// Starts what is due, as far as there is room; answers how many it took up.
@@ -29,6 +30,7 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
     }
     let now = engine.clock.now();
     let (room, held) = (free.min(limits::DISPATCH_BATCH), in_hand.clone());
+    let (others, policy) = (engine.replica.others().ids, engine.policy());
     let due = engine.store.read(move |db| {
         let mut due = BTreeMap::new();
         for runbook in executions::due_runbooks(db, now)? {
@@ -37,6 +39,7 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
             let rows = executions::due(db, &runbook, now, i64::try_from(enough).unwrap_or(i64::MAX))?;
             due.insert(runbook, VecDeque::from(rows));
         }
+        leave_to_their_makers(db, &mut due, &others, &policy, now)?;
         Ok(due)
     });
     let mut taken = 0;
@@ -50,6 +53,9 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
         runs.spawn(async move {
             let (engine, cancel) = (&flight.engine, flight.cancel.clone());
             if let Err(error) = start(engine, row.id, &row.server, cancel).await {
+                if error.is_fenced() {
+                    return tracing::warn!(execution = %row.id, "let go: the others gave this replica up meanwhile");
+                }
                 tracing::error!(execution = %row.id, %error, "an execution could not be started; it is tried again");
                 // What fails at once must not be tried again at once.
                 engine.clock.sleep(limits::POLL_INTERVAL).await;
@@ -57,6 +63,33 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
         });
     }
     Ok(taken)
+}
+
+/// Takes out what another replica made and is about to start itself: the host need not be reached twice. Only one of them
+/// could claim it anyway. What was given secrets is never taken from a replica that lives: they are in its memory alone.
+fn leave_to_their_makers(
+    db: &mut Db,
+    due: &mut BTreeMap<String, VecDeque<ExecutionRow>>,
+    others: &BTreeSet<ReplicaId>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if others.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<ExecutionId> = due.values().flatten().map(|row| row.id).collect();
+    let makers = leases::makers(db, &ids)?;
+    let theirs: BTreeSet<ExecutionId> =
+        makers.into_iter().filter(|(_, maker)| others.contains(maker)).map(|(id, _)| id).collect();
+    for (runbook, rows) in due.iter_mut() {
+        let has_secrets = policy.runbooks.get(runbook).is_some_and(|active| active.runbook.has_secrets());
+        rows.retain(|row| {
+            let since = [row.approved_at, row.held_until, row.next_try_at].into_iter().flatten().max();
+            let is_overdue = since.is_none_or(|since| now.since(since) > limits::LEFT_TO_ITS_MAKER_FOR);
+            !theirs.contains(&row.id) || (is_overdue && !has_secrets)
+        });
+    }
+    Ok(())
 }
 
 /// The due executions in the order in which they get a free slot: each time the runbook that has the fewest in hand, of
@@ -84,6 +117,9 @@ async fn start(engine: &Engine, id: ExecutionId, server: &str, cancel: Cancellat
     match reached {
         Ok(()) => {}
         Err(refusal) => return not_reached(engine, id, refusal).await,
+    }
+    if !engine.replica.tenure().is_valid() {
+        return Ok(());
     }
     match gating::claim(engine, id).await? {
         gating::Claimed::Running => execute::run(engine, id, cancel).await,

@@ -12,12 +12,14 @@ pub(in crate::engine) mod reach;
 mod write;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
 use crate::engine::record::{self, Evidence, Loaded};
+use crate::engine::replica::Tenure;
 use crate::engine::{Engine, Policy};
 use crate::execution::{Effect, Event, Origin, Outcome, Place, RollbackState, Status, next};
 use crate::failpoint;
@@ -25,6 +27,7 @@ use crate::id::ExecutionId;
 use crate::limits;
 use crate::runbook::ready::{self, StepInputs};
 use crate::store::breakers;
+use crate::store::leases::{self, Hold};
 use crate::store::pauses::{self, PauseRow};
 use crate::store::{CircuitState, Db, PauseScope, StoreError};
 
@@ -34,13 +37,26 @@ use mask::{MASKED, Mask};
 ///
 /// `cancel` is cancelled when a person asks it to stop.
 pub async fn run(engine: &Engine, id: ExecutionId, cancel: CancellationToken) -> Result<(), StoreError> {
-    let loaded = engine.store.read(move |db| record::load(db, id)).await?;
-    let results = engine.store.read(move |db| earlier::results(db, id)).await?;
+    // Before the lease is looked at: what is held under a later tenure was taken anew.
+    let tenure = engine.replica.tenure();
+    let (loaded, lease, results) = engine
+        .store
+        .read(move |db| Ok((record::load(db, id)?, leases::get(db, id)?, earlier::results(db, id)?)))
+        .await?;
+    let hold = Hold { replica: engine.replica.id, fence: lease.fence };
+    if !lease.is_held(hold) {
+        return Err(StoreError::Fenced(id));
+    }
     engine.metrics.execution_started();
-    let mut run = Run::new(engine, loaded, results, cancel);
-    let driven = run.drive().await;
+    let mut run = Run::new(engine, loaded, results, cancel, (hold, Arc::clone(&tenure)));
+    let driven = tokio::select! {
+        biased;
+        // Whatever is under way is another's from now on: it is let go, and not ended.
+        () = tenure.lost() => Err(StoreError::Fenced(id)),
+        driven = run.drive() => driven,
+    };
     let driven = match driven {
-        Err(error) if !error.is_retryable() => run.give_up(&error).await,
+        Err(error) if !error.is_retryable() && !error.is_fenced() => run.give_up(&error).await,
         other => other,
     };
     report(engine, &run.loaded).await;
@@ -97,6 +113,10 @@ struct Run<'a> {
     mask: Mask,
     cancel: CancellationToken,
     time: Time,
+    /// What each write has to show.
+    hold: Hold,
+    /// Asked right before a host is given something to do.
+    tenure: Arc<Tenure>,
 }
 
 impl<'a> Run<'a> {
@@ -105,12 +125,13 @@ impl<'a> Run<'a> {
         loaded: Loaded,
         steps: BTreeMap<String, ready::StepResult>,
         cancel: CancellationToken,
+        (hold, tenure): (Hold, Arc<Tenure>),
     ) -> Self {
         let time = Time::new(&engine.clock);
         let secrets = engine.secrets.of(loaded.row.id);
         let mask = Mask::new(secrets.values().map(String::as_str));
         let inputs = StepInputs { execution_id: loaded.row.id.to_string(), now: time.now(), steps, secrets };
-        Self { engine, loaded, inputs, mask, cancel, time }
+        Self { engine, loaded, inputs, mask, cancel, time, hold, tenure }
     }
 
     async fn drive(&mut self) -> Result<(), StoreError> {
@@ -192,6 +213,7 @@ impl<'a> Run<'a> {
         let is_asked_to_stop = self.loaded.state.cancelled_by.is_some();
         tokio::select! {
             () = self.engine.clock.sleep(time) => {}
+            () = self.engine.wake.runs.notified() => {}
             () = self.engine.stopping.cancelled() => {}
             () = self.cancel.cancelled(), if !is_asked_to_stop => {}
         }

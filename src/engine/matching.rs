@@ -23,6 +23,9 @@ pub async fn decide_waiting(engine: &Engine) -> Result<usize, StoreError> {
         let count = waiting.len();
         let mut failed = 0;
         for episode in waiting {
+            if !engine.replica.tenure().is_valid() {
+                return Ok(decided);
+            }
             let (policy, now, id) = (engine.policy(), engine.clock.now(), episode.id);
             let write = engine.store.write(move |db| {
                 let made = decide_episode(db, &policy, episode, now)?;
@@ -55,7 +58,7 @@ fn decide_episode(
     episode: EpisodeRow,
     now: Timestamp,
 ) -> Result<Vec<gating::Decided>, StoreError> {
-    // Before anything is read: another replica may be at the same episode.
+    // Before anything is read or locked: another replica may be at the same episode.
     lock_decisions(db)?;
     let id = episode.id;
     if !episodes::mark_decided(db, id, now)? {

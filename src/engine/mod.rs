@@ -22,6 +22,7 @@ pub mod people;
 pub mod policy;
 pub mod record;
 pub mod recover;
+pub mod replica;
 pub mod schedule;
 
 mod count;
@@ -29,7 +30,7 @@ mod secrets;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use serde_json::json;
 use tokio::sync::Notify;
@@ -40,11 +41,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::id::ExecutionId;
 use crate::problem::Problem;
-use crate::store::{Store, StoreError, audit};
+use crate::store::changes::{self, Changed};
+use crate::store::{Store, StoreError, Word, audit};
 use crate::telemetry::Metrics;
 use crate::transport::Transport;
 
 pub use policy::{Draft, Policy, PolicyError, PolicySource};
+pub use replica::Replica;
 pub use secrets::Secrets;
 
 /// Everything that the stages share. Made once by `app`, shared as `Arc<Engine>`.
@@ -58,6 +61,8 @@ pub struct Engine {
     pub fetch: fetch::Queue,
     pub in_flight: InFlight,
     pub secrets: Secrets,
+    /// This process among those on the database.
+    pub replica: Arc<Replica>,
     /// Set once, when the process is asked to stop: no new claims from then on.
     pub stopping: CancellationToken,
     policy: RwLock<Arc<Policy>>,
@@ -85,11 +90,26 @@ impl Engine {
             fetch: fetch::Queue::default(),
             in_flight: InFlight::default(),
             secrets: Secrets::default(),
+            replica: Arc::clone(&policy.replica),
             stopping: CancellationToken::new(),
             policy: RwLock::new(Arc::new(policy)),
             source,
             reloading: tokio::sync::Mutex::new(()),
         })
+    }
+
+    /// Hears the other replicas from now on, and is heard by them.
+    pub fn listen(self: &Arc<Self>) {
+        let me = Arc::downgrade(self);
+        let heard = move || {
+            if let Some(engine) = me.upgrade() {
+                engine.wake.heard();
+            }
+        };
+        if let Some(word) = self.store.listen(&self.replica.id.to_string(), heard) {
+            // Called once; a second word would be the same.
+            let _known = self.wake.word.set(word);
+        }
     }
 
     /// What is in force now. A stage takes it once and uses it to its end, so that a reload never mixes two.
@@ -100,6 +120,21 @@ impl Engine {
     /// Reads the operator's files again and puts them in force, all or nothing; a failure leaves the old policy as it is.
     /// Either outcome is logged, counted and audited.
     pub async fn reload(&self, actor: &str) -> Result<Arc<Policy>, ReloadError> {
+        let policy = self.reload_here(actor).await?;
+        // Whoever reloads has looked at the time, too.
+        self.replica.trust_clock();
+        let number = self.store.write(|db| changes::note(db, Changed::Files)).await?;
+        self.replica.has_read_files(number);
+        self.wake.others();
+        Ok(policy)
+    }
+
+    /// Reads the files again because another replica did.
+    async fn follow_reload(&self) -> Result<Arc<Policy>, ReloadError> {
+        self.reload_here("another replica").await
+    }
+
+    async fn reload_here(&self, actor: &str) -> Result<Arc<Policy>, ReloadError> {
         let _one_at_a_time = self.reloading.lock().await;
         let result = self.read_and_enforce(actor).await;
         self.metrics.reloaded(result.is_ok());
@@ -145,7 +180,8 @@ impl Engine {
         Ok(self.put_in_force(Policy::enforce(&self.store, Arc::new(draft), actor, Some(told), self.clock.now()).await?))
     }
 
-    fn put_in_force(&self, policy: Policy) -> Arc<Policy> {
+    fn put_in_force(&self, mut policy: Policy) -> Arc<Policy> {
+        policy.replica = Arc::clone(&self.replica);
         let policy = Arc::new(policy);
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&policy);
         self.wake.all();
@@ -179,6 +215,12 @@ pub struct Wake {
     pub gating: Notify,
     /// An execution is approved, or a slot or lock became free.
     pub dispatch: Notify,
+    /// Somebody may have stopped or paused a run that is under way.
+    pub runs: Notify,
+    /// Another replica may have changed something.
+    pub replica: Notify,
+    /// To the other replicas; empty where there are none.
+    word: OnceLock<Word>,
 }
 
 impl Wake {
@@ -188,12 +230,34 @@ impl Wake {
         self.gating.notify_one();
         self.dispatch.notify_one();
     }
+
+    /// Wakes every stage and every run, here and at the other replicas: a person did something.
+    pub fn everywhere(&self) {
+        self.all();
+        self.runs.notify_waiters();
+        self.others();
+    }
+
+    /// Has the other replicas look at once.
+    pub fn others(&self) {
+        if let Some(word) = self.word.get() {
+            word.give();
+        }
+    }
+
+    /// Another replica gave its word.
+    fn heard(&self) {
+        self.all();
+        self.runs.notify_waiters();
+        self.replica.notify_one();
+    }
 }
 
 /// The keys that a reload does not change: they were used when the engine started.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("storage.url", old.storage.url != new.storage.url),
+        ("storage.lease", old.storage.lease != new.storage.lease),
         ("web.listen_addresses", old.web.listen_addresses != new.web.listen_addresses),
         ("limits.sessions_per_server", old.limits.sessions_per_server != new.limits.sessions_per_server),
     ];

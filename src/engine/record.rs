@@ -21,6 +21,7 @@ use crate::runbook::plan::Plan;
 use crate::store::details::{self, DetailsRow};
 use crate::store::events::{self, EventRow};
 use crate::store::executions::{self, ExecutionRow};
+use crate::store::leases::{self, Hold};
 use crate::store::target_locks::{self, Claim};
 use crate::store::{Db, Json, LockReason, StoreError, audit, lock_decisions};
 
@@ -90,6 +91,11 @@ pub fn load(db: &mut Db, id: ExecutionId) -> Result<Loaded, StoreError> {
     Ok(Loaded { row, details, plan, state, seq })
 }
 
+/// The same for a write of the replica that runs it. `Fenced`: another has it now.
+pub fn load_held(db: &mut Db, id: ExecutionId, hold: Hold) -> Result<Loaded, StoreError> {
+    if leases::get_to_write(db, id)?.is_held(hold) { load(db, id) } else { Err(StoreError::Fenced(id)) }
+}
+
 /// Stores a new execution with its plan, its steps, its first event, and `PLANNED`.
 ///
 /// `row.approved_by` says whether it is born approved; `undoes` makes it an execution that only undoes these steps.
@@ -105,6 +111,7 @@ pub fn create(
     let state = begin(author.now, &event).map_err(|error| StoreError::Defect(error.to_string()))?;
     let row = ExecutionRow { status: state.status, created_at: author.now, ..row.clone() };
     executions::insert(db, &row, details)?;
+    leases::insert(db, row.id, author.policy.replica.id)?;
     let loaded = Loaded { row, details: details.clone(), plan: plan.clone(), state: state.clone(), seq: 0 };
     rows::write_steps(db, &loaded, None, &state)?;
     write_log(db, &loaded, &event, &Evidence::None, &state, author)?;
@@ -157,15 +164,12 @@ pub fn record(
     Ok(Ok(loaded))
 }
 
-/// Takes an approved execution for `claimed_by`: it runs, and its server is locked. At most one of many claims gets it.
-pub fn claim(
-    db: &mut Db,
-    loaded: Loaded,
-    claimed_by: &str,
-    author: &Author,
-) -> Result<Result<Loaded, Claim>, StoreError> {
-    match target_locks::claim(db, loaded.row.id, claimed_by, author.now)? {
-        Claim::Taken => {}
+/// Takes an approved execution for the author's replica: it runs, and its server is locked. At most one of many claims
+/// gets it.
+pub fn claim(db: &mut Db, loaded: Loaded, author: &Author) -> Result<Result<Loaded, Claim>, StoreError> {
+    let (id, replica) = (loaded.row.id, &author.policy.replica);
+    match target_locks::claim(db, id, &replica.name, author.now)? {
+        Claim::Taken => leases::claim(db, id, replica.id)?,
         refused @ (Claim::NotApproved | Claim::Busy(_)) => return Ok(Err(refused)),
     }
     match record(db, loaded, &[(Event::Claimed, Evidence::None)], author)? {

@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::{Engine, acts, dispatch, fetch, forget, gating, matching, recover};
+use super::{Engine, acts, dispatch, fetch, forget, gating, matching, recover, replica};
 use crate::limits;
-use crate::store::{EngineTurn, StoreError};
+use crate::store::StoreError;
 
 /// Starts every stage; the tasks end after [`Engine::stopping`] is set and what they were at is done. Executions are
-/// spawned on `runs`. The engine stops by itself when `turn` goes to another one.
-pub fn start(engine: &Arc<Engine>, runs: &TaskTracker, turn: EngineTurn) -> JoinSet<()> {
+/// spawned on `runs`.
+pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let e = Arc::clone(engine);
     tasks.spawn(async move {
@@ -25,6 +25,9 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker, turn: EngineTurn) -> Join
     let e = Arc::clone(engine);
     tasks.spawn(async move {
         repeat(&e, "gating", &e.wake.gating, || async {
+            if !e.replica.keeps_house() {
+                return Ok(());
+            }
             acts::expire(&e).await?;
             gating::recheck_due(&e).await.map(drop)
         })
@@ -40,24 +43,15 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker, turn: EngineTurn) -> Join
     });
     let e = Arc::clone(engine);
     tasks.spawn(async move {
-        let never = Notify::new();
-        repeat(&e, "turn", &never, || async {
-            match turn.keep().await {
-                Err(error @ StoreError::Taken { .. }) => {
-                    tracing::error!(%error, "this engine stops: another one took the database while it was away");
-                    e.stopping.cancel();
-                    Ok(())
-                }
-                other => other,
-            }
-        })
-        .await;
+        repeat(&e, "replica", &e.wake.replica, || replica::look(&e)).await;
     });
     let e = Arc::clone(engine);
     tasks.spawn(async move {
         let never = Notify::new();
         repeat(&e, "forget", &never, || async {
-            forget::forget(&e).await?;
+            if e.replica.keeps_house() {
+                forget::forget(&e).await?;
+            }
             // It is a write, and nothing waits for it.
             tokio::select! {
                 () = e.stopping.cancelled() => {}
@@ -72,6 +66,22 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker, turn: EngineTurn) -> Join
     tasks
 }
 
+/// Renews the lease until it is aborted, also while the engine stops: what still runs is ours to the end.
+pub async fn keep_lease(engine: Arc<Engine>) {
+    let mut failures: u32 = 0;
+    loop {
+        let pause = if failures == 0 { engine.replica.renewal() } else { engine.replica.renewal() / 10 };
+        tokio::time::sleep(pause).await;
+        match replica::renew(&engine).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                tracing::error!(%error, failures, "the lease is not renewed; nothing new is started when its time is over");
+            }
+        }
+    }
+}
+
 /// Runs `stage` again and again until the engine stops. An error is logged once, here; the work is still there.
 async fn repeat<R>(engine: &Engine, name: &'static str, wake: &Notify, stage: impl Fn() -> R)
 where
@@ -79,6 +89,11 @@ where
 {
     let mut failures: u32 = 0;
     while !engine.stopping.is_cancelled() {
+        // A process that stood still hears first what it has lost.
+        tokio::select! {
+            () = engine.stopping.cancelled() => break,
+            () = engine.replica.granted() => {}
+        }
         let pause = match stage().await {
             Ok(()) => {
                 failures = 0;

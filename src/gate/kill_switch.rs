@@ -5,12 +5,15 @@ use serde_json::json;
 use super::phrase::moment;
 use super::{Gate, GateVerdict, Reason, Subject, Verdict};
 use crate::clock::Timestamp;
+use crate::execution::Origin;
 use crate::id::PauseId;
 
 /// Pauses that nobody has resumed, of whatever scope.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
     pub pauses: Vec<Pause>,
+    /// Why the engine does not believe its clock; then nothing starts by itself.
+    pub clock: Option<String>,
 }
 
 /// One use of the kill switch.
@@ -76,6 +79,9 @@ impl Pause {
 pub fn ask(facts: &Facts, subject: &Subject, now: Timestamp) -> GateVerdict {
     let stopping: Vec<&Pause> = facts.pauses.iter().filter(|pause| pause.stops(subject, now)).collect();
     // One without an end outlasts all that have one.
+    if let (Some(doubt), Origin::Alert, true) = (&facts.clock, subject.origin, stopping.is_empty()) {
+        return GateVerdict::object(Gate::KillSwitch, Verdict::Hold(None), Reason::ClockDoubted, doubt.clone());
+    }
     let Some(longest) = stopping.iter().max_by_key(|pause| (pause.until.is_none(), pause.until)) else {
         return GateVerdict::allow(Gate::KillSwitch, "nothing is paused");
     };

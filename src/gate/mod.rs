@@ -113,6 +113,8 @@ words! {
     Reason {
         /// The kill switch is on.
         Paused = "paused",
+        /// The engine's clock was set, or its machine slept: nothing starts by itself until that is settled.
+        ClockDoubted = "clock_doubted",
         /// The file or an operator switched the runbook off.
         RunbookDisabled = "runbook_disabled",
         /// The runbook is not finished.

@@ -51,6 +51,13 @@ pub struct Runbook {
     pub content_hash: String,
 }
 
+impl Runbook {
+    /// A run of it may be given values that are kept in memory alone.
+    pub fn has_secrets(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.kind == ParameterKind::Secret)
+    }
+}
+
 words! {
     /// What a matched trigger may do without a person.
     Mode {

@@ -144,6 +144,7 @@ pub(super) enum Access {
 }
 
 /// Opens connections for a pool.
+#[derive(Clone)]
 pub(super) enum Opener {
     Sqlite { path: PathBuf, access: Access },
     Pg { config: Box<tokio_postgres::Config>, tls: MakeRustlsConnect, handle: Handle },
@@ -178,9 +179,18 @@ impl ManageConnection for Opener {
             Self::Pg { config, tls, handle } => {
                 let connect = async {
                     let (client, connection) = config.connect(tls.clone()).await.map_err(|e| unreachable_pg(&e))?;
-                    AsyncPgConnection::try_from_client_and_connection(client, connection)
+                    let mut connected = AsyncPgConnection::try_from_client_and_connection(client, connection)
                         .await
-                        .map_err(|error| StoreError::Unavailable(error.to_string()))
+                        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                    // A replica that stands still in a transaction must not keep the others from theirs.
+                    let idle = limits::DATABASE_IDLE_TRANSACTION_MAX.as_millis();
+                    diesel_async::SimpleAsyncConnection::batch_execute(
+                        &mut connected,
+                        &format!("SET idle_in_transaction_session_timeout = {idle}"),
+                    )
+                    .await
+                    .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                    Ok::<_, StoreError>(connected)
                 };
                 let inner = handle.block_on(connect)?;
                 // The wrapper remembers the runtime that it is made in.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use diesel::result::{DatabaseErrorKind, Error};
 
+use crate::id::ExecutionId;
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -16,11 +18,9 @@ pub enum StoreError {
         path.display()
     )]
     Locked { path: PathBuf, holder: String },
-    /// Another engine runs executions on this database.
-    #[error(
-        "another douse engine uses this PostgreSQL database{holder}: stop it first; in this release one engine works on a database"
-    )]
-    Taken { holder: String },
+    /// Another replica has the execution now: nothing was written.
+    #[error("execution {0} is in another replica's hands now; nothing was written")]
+    Fenced(ExecutionId),
     /// The data directory or its database cannot be made or opened.
     #[error("cannot {what} {}: {problem}", path.display())]
     Directory { what: &'static str, path: PathBuf, problem: String },
@@ -59,6 +59,11 @@ impl StoreError {
     /// Such a row exists already.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict(_))
+    }
+
+    /// Another replica has the execution.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self, Self::Fenced(_))
     }
 
     /// There is no such row.

@@ -232,15 +232,6 @@ pub fn expired(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<ExecutionR
         .load(c))?)
 }
 
-/// All executions in a status, oldest first: the running ones are what a starting engine has to recover.
-pub fn in_status(db: &mut Db, status: Status) -> Result<Vec<ExecutionRow>, StoreError> {
-    Ok(each_backend!(db, c => executions::table
-        .filter(executions::status.eq(status))
-        .order(executions::id)
-        .select(ExecutionRow::as_select())
-        .load(c))?)
-}
-
 /// How many executions are in a status.
 pub fn count_in(db: &mut Db, status: Status) -> Result<i64, StoreError> {
     Ok(each_backend!(db, c => executions::table.filter(executions::status.eq(status)).count().get_result(c))?)

@@ -12,17 +12,21 @@ pub mod audit;
 pub mod batches;
 pub mod blackouts;
 pub mod breakers;
+pub mod changes;
 pub mod decisions;
 pub mod deliveries;
 pub mod details;
+pub mod duties;
 pub mod episodes;
 pub mod events;
 pub mod executions;
 pub mod facts;
 pub mod idempotency;
 pub mod ingest;
+pub mod leases;
 pub mod pauses;
 pub mod prefix;
+pub mod replicas;
 pub mod runbooks;
 pub mod servers;
 pub mod sources;
@@ -37,10 +41,10 @@ mod kinds;
 mod location;
 mod locks;
 mod migrate;
+mod notice;
 mod page;
 mod schema;
 mod tally;
-mod turn;
 mod types;
 mod writer;
 
@@ -57,10 +61,10 @@ pub use error::StoreError;
 pub use kinds::*;
 use location::{DirectoryLock, Location};
 pub use locks::{lock_decisions, lock_ingest};
+pub use notice::Word;
 pub use page::{Page, Paged};
 use tally::Tally;
 pub use tally::{AuditWatch, Audited};
-pub use turn::EngineTurn;
 pub use types::Json;
 use writer::Writer;
 
@@ -81,8 +85,8 @@ enum Pools {
     },
     Pg {
         connections: Pool<Opener>,
-        /// Opens the connection that holds the engine's lock.
-        turn: Opener,
+        /// Opens the connection on which other replicas are heard.
+        opener: Opener,
         /// Drives the connections, whichever runtime a caller lives in. `None` only while it is shut down.
         runtime: Option<Runtime>,
     },
@@ -118,6 +122,11 @@ impl Store {
     /// Tells `watch` about each audit event, after its commit. The first watch stays.
     pub fn watch_audit(&self, watch: AuditWatch) {
         let _one_is_there = self.audit_watch.set(watch);
+    }
+
+    /// No other process can work on this database.
+    pub fn is_exclusive(&self) -> bool {
+        matches!(&*self.pools, Pools::Sqlite { .. })
     }
 
     /// Name of the engine, for logs.
@@ -231,13 +240,12 @@ fn open_pg(config: tokio_postgres::Config) -> Result<Pools, StoreError> {
         .enable_all()
         .build()
         .map_err(|error| StoreError::Unavailable(format!("no thread for PostgreSQL: {error}")))?;
-    let opener = || Opener::pg(config.clone(), runtime.handle().clone());
-    let opened = opener().and_then(|turn| {
-        migrate::up(&mut turn.connect()?)?;
-        Ok((pool(opener()?, limits::DATABASE_CONNECTIONS_MAX)?, turn))
+    let opened = Opener::pg(config, runtime.handle().clone()).and_then(|opener| {
+        migrate::up(&mut opener.connect()?)?;
+        Ok((pool(opener.clone(), limits::DATABASE_CONNECTIONS_MAX)?, opener))
     });
     match opened {
-        Ok((connections, turn)) => Ok(Pools::Pg { connections, turn, runtime: Some(runtime) }),
+        Ok((connections, opener)) => Ok(Pools::Pg { connections, opener, runtime: Some(runtime) }),
         Err(error) => {
             runtime.shutdown_background();
             Err(error)

@@ -189,6 +189,7 @@ impl Transport for FakeTransport {
             if let Some(refusal) = self.refusal(&job.server) {
                 return Finished::not_started(refusal);
             }
+            job.permit.granted().await;
             let answer = self.answer(&job);
             let ending = tokio::select! {
                 () = tokio::time::sleep(answer.delay) => answer.ending,

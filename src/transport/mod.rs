@@ -34,6 +34,34 @@ pub struct Job {
     pub become_user: Option<String>,
     pub timeout: Duration,
     pub output_bytes_max: usize,
+    /// Asked right before the host is given it.
+    pub permit: Permit,
+}
+
+/// The engine's word that it may still act; without one, it may.
+///
+/// A process that was stopped and goes on after a while may have lost what it was about to run.
+#[derive(Clone, Default)]
+pub struct Permit(Option<Arc<dyn Fn() -> Boxed<'static, ()> + Send + Sync>>);
+
+impl Permit {
+    /// One that is granted when the future that `asked` makes ends; it is asked each time.
+    pub fn when(asked: impl Fn() -> Boxed<'static, ()> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(asked)))
+    }
+
+    /// Waits until it is granted.
+    pub async fn granted(&self) {
+        if let Some(asked) = &self.0 {
+            asked().await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Permit(asked)" } else { "Permit(given)" })
+    }
 }
 
 /// What is to be run.

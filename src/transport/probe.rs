@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Ending, Job, Refusal, RefusalKind, RemoteAction, Transport};
+use super::{Ending, Job, Permit, Refusal, RefusalKind, RemoteAction, Transport};
 use crate::id::AttemptId;
 use crate::inventory::Server;
 use crate::limits;
@@ -121,6 +121,7 @@ async fn try_command(
         become_user: become_user.map(str::to_owned),
         timeout: limits::PROBE_TIMEOUT,
         output_bytes_max: 4096,
+        permit: Permit::default(),
     };
     let finished = transport.run(job, CancellationToken::new()).await;
     match finished.ending {

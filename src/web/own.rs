@@ -32,12 +32,25 @@ pub async fn ready(engine: web::Data<Engine>) -> Result<HttpResponse, ApiError> 
     // A real commit: on a full disk a read would still work.
     let now = engine.clock.now();
     match engine.store.write(move |db| system_config::put(db, PROBE_KEY, &json!({}), "engine", now)).await {
-        Ok(()) => Ok(HttpResponse::Ok().body("Douse is ready.\n")),
+        Ok(()) => Ok(HttpResponse::Ok().body(format!("Douse is ready.\n{}", detail(&engine)))),
         Err(error) => {
             let message = format!("Douse cannot commit to its database: {error}");
             Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message))
         }
     }
+}
+
+/// What an operator should know of an engine that is ready.
+fn detail(engine: &Engine) -> String {
+    let mut lines = Vec::new();
+    if let Some(doubt) = engine.replica.clock_doubt() {
+        lines.push(format!("{doubt}.\n"));
+    }
+    for (name, version) in engine.replica.others().differing {
+        let mine = &engine.policy().version;
+        lines.push(format!("Replica {name} has policy {version} in force, this one {mine}: their files differ.\n"));
+    }
+    lines.concat()
 }
 
 /// Read the operator's files again, all or nothing

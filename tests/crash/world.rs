@@ -60,8 +60,8 @@ impl World {
         fs::set_permissions(&effect, fs::Permissions::from_mode(0o755)).unwrap();
         let sshd = Sshd::start();
         let engines = (0..replicas).map(|_| {
-            let setup =
-                (0..SERVERS).fold(Engine::setup(), |setup, n| setup.server(sshd.server_yaml(&format!("web{n}"))));
+            let setup = (0..SERVERS)
+                .fold(Engine::setup().lease("2s"), |setup, n| setup.server(sshd.server_yaml(&format!("web{n}"))));
             let setup = KINDS.iter().fold(setup, |setup, (name, _)| {
                 setup.runbook(&format!("{name}.yml"), &runbook(name, &effect.display().to_string()))
             });

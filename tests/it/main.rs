@@ -10,6 +10,7 @@ mod deployment;
 mod documentation;
 mod engine;
 mod gates;
+mod replicas;
 mod rollback;
 mod runbooks;
 mod scenarios;

@@ -38,7 +38,7 @@ pub async fn approve_batch(
 ) -> Result<Answered, ActError> {
     let reason = optional(reason)?;
     let answered = answer(engine, id, by, BatchState::Approved, shown, reason).await?;
-    engine.wake.dispatch.notify_one();
+    engine.wake.everywhere();
     Ok(answered)
 }
 

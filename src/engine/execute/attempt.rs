@@ -12,7 +12,7 @@ use crate::id::AttemptId;
 use crate::inventory::Server;
 use crate::limits;
 use crate::runbook::ready::{Ready, ReadyAction};
-use crate::transport::{Ending, Finished, Job, Killed, RemoteAction};
+use crate::transport::{Ending, Finished, Job, Killed, Permit, RemoteAction};
 
 use super::Run;
 
@@ -33,7 +33,12 @@ impl Run<'_> {
         let engine = self.engine;
         let mut left = sent.timeout;
         let kill = cancel.child_token();
-        let mut work = engine.transport.run(job(sent), kill.clone());
+        let tenure = Arc::clone(&self.tenure);
+        let permit = Permit::when(move || {
+            let tenure = Arc::clone(&tenure);
+            Box::pin(async move { tenure.granted().await })
+        });
+        let mut work = engine.transport.run(Job { permit, ..job(sent) }, kill.clone());
         let mut is_over = false;
         loop {
             let tick = left.min(limits::POLL_INTERVAL);
@@ -41,6 +46,7 @@ impl Run<'_> {
             tokio::select! {
                 finished = &mut work => return if is_over { timed_out(finished) } else { finished },
                 () = tokio::time::sleep(tick), if !is_over => {}
+                () = engine.wake.runs.notified(), if !is_over => {}
             }
             if let Err(error) = self.look().await {
                 tracing::warn!(execution = %self.loaded.row.id, %error, "the kill switch cannot be asked");
@@ -50,6 +56,8 @@ impl Run<'_> {
             }
             left = left.saturating_sub(began.elapsed());
             if left.is_zero() {
+                // A kill is an effect, too.
+                self.tenure.granted().await;
                 is_over = true;
                 kill.cancel();
             }
@@ -89,6 +97,7 @@ fn job(sent: Sent) -> Job {
         // The clock that counts is the one above, which a pause can stop; this one only bounds the pause.
         timeout: sent.timeout + limits::PAUSE_WITHIN_STEP_MAX,
         output_bytes_max: sent.output_bytes_max,
+        permit: Permit::default(),
     }
 }
 

@@ -50,10 +50,10 @@ impl Run<'_> {
         &self,
         told: Arc<impl Fn(&mut Db, &Loaded, Timestamp) -> Result<Told, StoreError> + Send + Sync + 'static>,
     ) -> Result<Loaded, StoreError> {
-        let id = self.loaded.row.id;
+        let (id, hold) = (self.loaded.row.id, self.hold);
         let author = Author { now: self.time.now(), ..Author::engine(self.engine) };
         let write = move |db: &mut Db| {
-            let fresh = record::load(db, id)?;
+            let fresh = record::load_held(db, id, hold)?;
             let told = told(db, &fresh, author.now)?;
             if told.is_empty() {
                 return Ok(fresh);

@@ -76,7 +76,7 @@ fn run(db: &mut Db, loaded: Loaded, asked: &Asked, author: &Author) -> Outcome {
         let change = ExecutionChange { breaker_probe: Some(true), ..ExecutionChange::default() };
         executions::change(db, row.id, &[Status::Approved], &change)?;
     }
-    let loaded = match record::claim(db, loaded, &claimant(), author)? {
+    let loaded = match record::claim(db, loaded, author)? {
         Ok(loaded) => loaded,
         // Its lock came between although claims take turns: somebody else's hands. It is asked about again.
         Err(Claim::Busy(_)) => return Ok((Claimed::Held, row)),
@@ -152,9 +152,4 @@ fn cancel(db: &mut Db, loaded: Loaded, evaluation: &Evaluation, author: &Author)
 fn told(db: &mut Db, loaded: Loaded, event: Event, author: &Author) -> Result<Loaded, StoreError> {
     record::record(db, loaded, &[(event, Evidence::None)], author)?
         .map_err(|illegal| StoreError::Defect(illegal.to_string()))
-}
-
-/// Who claims: this process.
-fn claimant() -> String {
-    format!("pid-{}", std::process::id())
 }

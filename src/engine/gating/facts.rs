@@ -112,7 +112,8 @@ impl Reader<'_> {
 
     fn kill_switch(&mut self) -> Result<kill_switch::Facts, StoreError> {
         let active = pauses::active(self.db, self.now)?;
-        Ok(kill_switch::Facts { pauses: active.into_iter().map(rows::pause).collect() })
+        let pauses = active.into_iter().map(rows::pause).collect();
+        Ok(kill_switch::Facts { pauses, clock: self.policy.replica.clock_doubt() })
     }
 
     fn runbook_status(&mut self) -> Result<runbook_status::Facts, StoreError> {

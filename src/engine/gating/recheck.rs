@@ -35,6 +35,9 @@ pub async fn recheck_due(engine: &Engine) -> Result<usize, StoreError> {
     });
     let due: Vec<DecisionId> = due.await?.into_iter().map(|row| row.id).collect();
     for id in &due {
+        if !engine.replica.tenure().is_valid() {
+            break;
+        }
         let (id, policy, now) = (*id, engine.policy(), engine.clock.now());
         let decided = engine.store.write(move |db: &mut Db| {
             lock_decisions(db)?;

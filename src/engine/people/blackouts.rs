@@ -26,7 +26,7 @@ pub async fn create(engine: &Engine, spec: BlackoutSpec, by: &Person) -> Result<
         Ok(Ok(row))
     })
     .await?;
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(row)
 }
 
@@ -52,7 +52,7 @@ pub async fn replace(
         Ok(Ok(row))
     })
     .await?;
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(row)
 }
 
@@ -66,7 +66,7 @@ pub async fn delete(engine: &Engine, id: BlackoutId, by: &Person) -> Result<(), 
         Ok(Ok(()))
     })
     .await?;
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(())
 }
 

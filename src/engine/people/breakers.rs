@@ -58,6 +58,6 @@ pub async fn act(
     })
     .await?;
     engine.metrics.breaker(&row.runbook, row.state == CircuitState::Open);
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(row)
 }

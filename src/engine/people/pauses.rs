@@ -47,7 +47,7 @@ pub async fn pause(
         Ok(Ok(row))
     })
     .await?;
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(row)
 }
 
@@ -72,7 +72,7 @@ pub async fn resume(engine: &Engine, scope: Scope, by: &Person) -> Result<Vec<Pa
         Ok(Ok(ended))
     })
     .await?;
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(rows)
 }
 

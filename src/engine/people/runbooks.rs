@@ -29,6 +29,6 @@ pub async fn set_override(
         Ok(Ok(runbooks::by_name(db, &name)?.unwrap_or(before)))
     })
     .await?;
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(row)
 }

@@ -13,6 +13,7 @@ use crate::audit::EventKind;
 use crate::id::{ExecutionId, ServerId};
 use crate::inventory::server::Draft;
 use crate::inventory::{Auth, Server};
+use crate::store::changes::{self, Changed};
 use crate::store::servers::{self, ServerRow};
 use crate::store::{AuthType, ConnectionStatus, Db, Json, ServerOrigin, StoreError, target_locks};
 use crate::transport::probe::{Probe, probe};
@@ -55,6 +56,7 @@ pub async fn put(engine: &Engine, draft: Draft, replaces: Option<String>, by: &P
             "authType": row.auth_type, "hostKeys": row.host_keys.0, "tags": row.tags.0, "group": row.server_group,
         });
         author.record(db, kind, "server", &row.name, payload)?;
+        changes::note(db, Changed::Servers)?;
         Ok(Ok(row))
     })
     .await?;
@@ -95,6 +97,7 @@ pub async fn remove(engine: &Engine, name: String, by: &Person) -> Result<(), Ac
         }
         servers::update(db, &ServerRow { removed_at: Some(author.now), updated_at: author.now, ..row })?;
         author.record(db, EventKind::ServerDeleted, "server", &name, json!({"name": name}))?;
+        changes::note(db, Changed::Servers)?;
         Ok(Ok(()))
     })
     .await?;
@@ -120,7 +123,7 @@ pub async fn set_maintenance(
         servers::by_name(db, &name)?.map_or(Ok(Err(ActError::NotFound)), |row| Ok(Ok(row)))
     })
     .await?;
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(row)
 }
 
@@ -140,7 +143,10 @@ fn declared(name: &str) -> ActError {
 /// Puts the changed inventory in force.
 async fn refresh(engine: &Engine, by: &Person) -> Result<(), ActError> {
     match engine.refresh(&by.name).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            engine.wake.others();
+            Ok(())
+        }
         Err(error) => Err(ActError::Conflict(format!("the inventory cannot be put in force: {error}"))),
     }
 }

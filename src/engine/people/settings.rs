@@ -29,6 +29,6 @@ pub async fn set_mode(engine: &Engine, to: Option<EngineMode>, by: &Person) -> R
         Ok(Ok(to))
     })
     .await?;
-    engine.wake.all();
+    engine.wake.everywhere();
     Ok(now_in_force)
 }

@@ -17,6 +17,7 @@ use crate::audit::NewEvent;
 use crate::audit::canonical::payload_hash;
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::engine::replica::Replica;
 use crate::gate::blackout::Blackout;
 use crate::id::RunbookId;
 use crate::inventory::Inventory;
@@ -50,6 +51,8 @@ pub struct Policy {
     pub blackouts: Vec<Blackout>,
     /// Hash of the runbook set, blackouts and limits (the seeds' `lawbook_version`), short.
     pub version: String,
+    /// The replica in which it is in force.
+    pub replica: Arc<Replica>,
     draft: Arc<Draft>,
 }
 
@@ -110,6 +113,7 @@ impl Policy {
             servers,
             blackouts: draft.blackouts.clone(),
             version,
+            replica: Arc::new(Replica::new(draft.config.storage.lease)),
             draft,
         })
     }

@@ -143,6 +143,9 @@ impl Engine {
         }
         if !receipt.ended.is_empty() {
             self.wake.gating.notify_one();
+            if !self.replica.keeps_house() {
+                self.wake.others();
+            }
         }
         if source.alertmanager_url.is_none() {
             return;

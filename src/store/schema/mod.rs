@@ -1,9 +1,11 @@
 //! The tables as Diesel knows them. The migrations are the truth; `tests/it/store/schema.rs` compares the two.
 
+mod duty;
 mod incidents;
 mod rules;
 mod runs;
 
+pub use duty::*;
 pub use incidents::*;
 pub use rules::*;
 pub use runs::*;
@@ -26,6 +28,7 @@ diesel::joinable!(attempts -> steps (step_run_id));
 diesel::joinable!(attempts -> executions (execution_id));
 diesel::joinable!(outputs -> attempts (attempt_id));
 diesel::joinable!(target_locks -> executions (execution_id));
+diesel::joinable!(execution_leases -> executions (execution_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     system_config,
@@ -52,4 +55,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     pauses,
     idempotency_keys,
     audit_events,
+    replicas,
+    duties,
+    changes,
+    execution_leases,
 );

@@ -61,4 +61,5 @@ ids!(
     PauseId,
     BatchId,
     AuditEventId,
+    ReplicaId,
 );

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::announce::{Groups, Stage, Stripper};
 use super::*;
 use crate::inventory::tests::server;
+use crate::transport::Permit;
 
 /// Each has its own parser; together they are `/bin/sh` nearly everywhere.
 const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
@@ -24,6 +25,7 @@ fn job(action: RemoteAction) -> Job {
         become_user: None,
         timeout: Duration::from_secs(10),
         output_bytes_max: 1024,
+        permit: Permit::default(),
     }
 }
 

@@ -37,7 +37,9 @@ pub(super) async fn run(pool: &Pool, job: &Job, cancel: &CancellationToken) -> F
     };
     let start = async {
         let opened = pool.open(&job.server).await?;
-        Session::start(opened, &job.server, &script, job.output_bytes_max).await
+        let session = Session::start(opened, &job.server, &script, job.output_bytes_max).await;
+        job.permit.granted().await;
+        session
     };
     let mut session = tokio::select! {
         biased;

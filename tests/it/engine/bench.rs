@@ -11,7 +11,7 @@ use douse::config::Role;
 use douse::engine::acts::Person;
 use douse::engine::policy::{Draft, PolicySource};
 use douse::engine::record::{self, Author, Loaded};
-use douse::engine::{Engine, Policy, execute, recover};
+use douse::engine::{Engine, Policy, Replica, execute, recover, replica};
 use douse::execution::{Phase, Status};
 use douse::id::ExecutionId;
 use douse::runbook::parameters::{self, ParameterSources};
@@ -22,7 +22,7 @@ use douse::store::details::DetailsRow;
 use douse::store::executions::ExecutionRow;
 use douse::store::steps::{self, StepRow};
 use douse::store::target_locks::{self, LockRow};
-use douse::store::{Json, Store};
+use douse::store::{Json, Store, StoreError};
 use douse::telemetry::Metrics;
 use douse::transport::fake::FakeTransport;
 use serde_json::json;
@@ -140,7 +140,7 @@ impl Bench {
         let Setup { runbooks, limits, servers, clock, tick } = setup;
         let files = tempfile::tempdir().unwrap();
         let config = format!(
-            "storage: {{url: \"{}\"}}\nsources: [{{name: main, insecure_no_auth: true}}]\nrunbooks: {{dirs: [runbooks]}}\nservers: {{files: [servers.yml]}}\nlimits: {{{limits}}}\n",
+            "storage: {{url: \"{}\", lease: 1h}}\nsources: [{{name: main, insecure_no_auth: true}}]\nrunbooks: {{dirs: [runbooks]}}\nservers: {{files: [servers.yml]}}\nlimits: {{{limits}}}\n",
             fixture.url
         );
         write_runbooks(files.path(), &runbooks);
@@ -161,6 +161,11 @@ impl Bench {
         engine(&self.store, &self.source, Arc::clone(&self.transport), self.clock.clone()).await
     }
 
+    /// The same over a transport of its own, with a lease that lasts this long and that nobody renews by itself.
+    pub async fn replica_over(&self, transport: Arc<FakeTransport>, lease: Duration) -> Arc<Engine> {
+        replica_of(&self.store, &self.source, transport, self.clock.clone(), Some(lease)).await
+    }
+
     /// The runbook files become these, and the engine reads them.
     pub async fn reload(&self, runbooks: &[String]) {
         write_runbooks(self.files.path(), runbooks);
@@ -172,6 +177,7 @@ impl Bench {
     /// What the old one still has to do must not matter: its tasks are aborted where they stand.
     pub async fn die_and_restart_with(&mut self, answers: impl FnOnce(&FakeTransport)) {
         self.engine.stopping.cancel();
+        replica::leave(&self.engine).await.unwrap();
         for task in self.running.lock().unwrap().drain(..) {
             task.abort();
         }
@@ -287,7 +293,7 @@ impl Bench {
         let author = Author::engine(&self.engine);
         let claim = self.store.write(move |db| {
             let loaded = record::load(db, id)?;
-            record::claim(db, loaded, "bench", &author).map(|claimed| claimed.is_ok())
+            record::claim(db, loaded, &author).map(|claimed| claimed.is_ok())
         });
         if !claim.await.unwrap() {
             return false;
@@ -295,8 +301,9 @@ impl Bench {
         let cancel = self.engine.in_flight.enter(id, "of the bench").unwrap();
         let engine = Arc::clone(&self.engine);
         let task = self.tasks.spawn(async move {
-            execute::run(&engine, id, cancel).await.unwrap();
+            let run = execute::run(&engine, id, cancel).await;
             engine.in_flight.leave(id);
+            assert!(run.as_ref().is_ok_and(|()| true) || run.as_ref().is_err_and(StoreError::is_fenced), "{run:?}");
         });
         self.running.lock().unwrap().push(task.abort_handle());
         true
@@ -352,9 +359,25 @@ fn write_runbooks(files: &Path, runbooks: &[String]) {
 }
 
 async fn engine(store: &Store, source: &PolicySource, transport: Arc<FakeTransport>, clock: Clock) -> Arc<Engine> {
+    replica_of(store, source, transport, clock, None).await
+}
+
+async fn replica_of(
+    store: &Store,
+    source: &PolicySource,
+    transport: Arc<FakeTransport>,
+    clock: Clock,
+    lease: Option<Duration>,
+) -> Arc<Engine> {
     let draft = Draft::read(source).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let policy = Policy::enforce(store, Arc::new(draft), "test", None, clock.now()).await.unwrap();
-    Engine::new(store.clone(), clock, transport, Arc::new(Metrics::new()), policy, source.clone())
+    let mut policy = Policy::enforce(store, Arc::new(draft), "test", None, clock.now()).await.unwrap();
+    if let Some(lease) = lease {
+        policy.replica = Arc::new(Replica::new(lease));
+    }
+    let engine = Engine::new(store.clone(), clock, transport, Arc::new(Metrics::new()), policy, source.clone());
+    // Not `join`: on SQLite a replica that joins ends all others.
+    replica::renew(&engine).await.unwrap();
+    engine
 }
 
 /// A firing alert of `server` with these labels besides.

@@ -37,7 +37,7 @@ async fn tell(bench: &Bench, id: ExecutionId, told: &[Event]) {
         let write = bench.store.write(move |db| {
             let loaded = record::load(db, id)?;
             if event == Event::Claimed {
-                record::claim(db, loaded, "dead", &author).map(|claimed| drop(claimed.unwrap()))
+                record::claim(db, loaded, &author).map(|claimed| drop(claimed.unwrap()))
             } else {
                 record::record(db, loaded, &[(event, Evidence::None)], &author).map(|told| drop(told.unwrap()))
             }

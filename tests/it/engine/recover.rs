@@ -8,7 +8,7 @@ use douse::config::Role;
 use douse::engine::dispatch::start_due;
 use douse::engine::people::servers;
 use douse::engine::policy::PolicySource;
-use douse::engine::{Engine, Policy, forget, gating, recover};
+use douse::engine::{Engine, Policy, forget, gating, recover, replica};
 use douse::execution::{RollbackState, Status};
 use douse::inventory::Server;
 use douse::inventory::server::Draft;
@@ -52,7 +52,9 @@ async fn engine_with(bench: &Bench, transport: Arc<dyn Transport>) -> Arc<Engine
     let config_file = policy.config.path.clone();
     let source = PolicySource { config_file, variables: Vec::new(), listen_addresses: Vec::new() };
     let policy = Policy::enforce(&bench.store, policy.draft(), "test", None, clock.now()).await.unwrap();
-    Engine::new(bench.store.clone(), clock, transport, Arc::new(Metrics::new()), policy, source)
+    let engine = Engine::new(bench.store.clone(), clock, transport, Arc::new(Metrics::new()), policy, source);
+    replica::renew(&engine).await.unwrap();
+    engine
 }
 
 on_both_engines! {

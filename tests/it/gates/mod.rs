@@ -4,7 +4,7 @@
 //! gate is one entry there. [`world`] makes the changes happen on a real database, a scope of its own for each.
 
 mod cases;
-mod world;
+pub mod world;
 
 mod alone;
 mod claims;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use douse::id::AttemptId;
 use douse::inventory::Server;
 use douse::transport::ssh::{Options, SshTransport};
-use douse::transport::{Ending, Finished, Job, RemoteAction, Transport};
+use douse::transport::{Ending, Finished, Job, Permit, RemoteAction, Transport};
 use tokio_util::sync::CancellationToken;
 
 /// The documented bounds, but for the patience between TERM and KILL.
@@ -38,6 +38,7 @@ fn job(server: &Server, command: &str) -> Job {
         become_user: None,
         timeout: Duration::from_secs(60),
         output_bytes_max: 1024 * 1024,
+        permit: Permit::default(),
     }
 }
 

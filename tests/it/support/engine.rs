@@ -37,6 +37,7 @@ pub struct Engine {
 #[derive(Default)]
 pub struct Setup {
     storage: Option<String>,
+    lease: Option<String>,
     servers: Vec<String>,
     runbooks: Vec<(String, String)>,
     config: String,
@@ -47,6 +48,12 @@ impl Setup {
     /// The URL of a database; without it, SQLite in the engine's folder.
     pub fn storage(mut self, url: &str) -> Self {
         self.storage = Some(url.to_owned());
+        self
+    }
+
+    /// How long replicas believe that one lives which is silent; without it, as long as by default.
+    pub fn lease(mut self, lease: &str) -> Self {
+        self.lease = Some(lease.to_owned());
         self
     }
 
@@ -95,6 +102,7 @@ impl Setup {
         let servers = if servers.is_empty() { "servers: []\n".to_owned() } else { format!("servers:\n{servers}") };
         fs::write(folder.path().join("servers.yml"), servers).unwrap();
         let storage = self.storage.unwrap_or_else(|| "sqlite://data/douse.db".to_owned());
+        let lease = self.lease.map(|lease| format!(", lease: {lease}")).unwrap_or_default();
         let tokens = json!([
             {"name": "ada", "role": "admin", "token": ADMIN_TOKEN},
             {"name": "eve", "role": "engineer", "token": ENGINEER_TOKEN},
@@ -102,7 +110,7 @@ impl Setup {
             {"name": "vic", "role": "viewer", "token": VIEWER_TOKEN},
         ]);
         let config = format!(
-            "web: {{listen_addresses: [\"{address}\"]}}\nstorage: {{url: \"{storage}\"}}\n\
+            "web: {{listen_addresses: [\"{address}\"]}}\nstorage: {{url: \"{storage}\"{lease}}}\n\
              sources: [{{name: main, bearer_token: {WEBHOOK_TOKEN}}}]\nrunbooks: {{dirs: [runbooks]}}\n\
              servers: {{files: [servers.yml]}}\nauth: {{tokens: {tokens}}}\n{}",
             self.config

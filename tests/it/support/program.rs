@@ -60,8 +60,8 @@ impl Program {
     pub fn wait_ready(&mut self, mut ready: impl FnMut() -> bool) {
         let what = format!("{} is ready", self.name);
         wait_for(&what, START_LIMIT, || {
-            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
-                panic!("{} ended at its start ({status}):\n{}", self.name, self.log());
+            if self.has_ended() {
+                panic!("{} ended at its start:\n{}", self.name, self.log());
             }
             ready().then_some(())
         });
