@@ -218,7 +218,8 @@ fn count<T: Hash + Eq + Clone>(crowd: &mut HashMap<(Subject, T), usize>, subject
 }
 
 fn neighbours<T: Hash + Eq + Clone>(crowd: &HashMap<(Subject, T), usize>, subject: &Subject, texts: &[T]) -> usize {
-    texts.iter().filter_map(|text| crowd.get(&(subject.clone(), text.clone()))).sum()
+    // An alert meets those of one text, or of a few: not those of all.
+    texts.iter().filter_map(|text| crowd.get(&(subject.clone(), text.clone()))).copied().max().unwrap_or(0)
 }
 
 #[cfg(test)]

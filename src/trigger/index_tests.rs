@@ -105,6 +105,8 @@ fn an_alert_meets_few_of_many_triggers() {
         |spec, n| spec.alert_name_pattern = Some(format!("Alert{n}x*")),
         |spec, n| spec.alert_name_pattern = Some(format!("*t{n}x*")),
         |spec, n| spec.alert_name_pattern = Some(format!("/.*(Alert|Alarm){n}x.+/")),
+        // By its beginnings, although the number alone is one text and these are two.
+        |spec, n| spec.alert_name_pattern = Some(format!("/(Alert|Alarm){n}x.+/")),
         |spec, n| {
             spec.alert_name_pattern = Some("Alert*".into());
             spec.matchers = vec![format!("service=s{n}")];
@@ -116,7 +118,8 @@ fn an_alert_meets_few_of_many_triggers() {
         let name = if place == 0 { "Alert499" } else { "Alert499x1" };
         let firing = alert(&[("alertname", name), ("service", "s499")]);
         assert_eq!(index.select("main", &firing, firing.starts_at)[0].trigger.name(), "499", "shape {place}");
-        assert!(index.candidates("main", &firing).len() <= 5, "shape {place}");
+        let candidates = index.candidates("main", &firing).len();
+        assert!(candidates <= if place == 4 { 1 } else { 5 }, "shape {place}: {candidates}");
     }
 }
 
