@@ -26,7 +26,6 @@ struct State {
 
 #[derive(Debug)]
 struct Rule {
-    server: Option<String>,
     part: String,
     answers: Vec<Answer>,
     used: usize,
@@ -110,14 +109,10 @@ impl FakeTransport {
         Self::default()
     }
 
-    /// From now on commands whose text contains `part` are answered so, on any server. Later rules win.
+    /// From now on commands whose text contains `part` are answered so. Later rules win.
     pub fn on(&self, part: &str, answers: impl IntoIterator<Item = Answer>) {
-        self.rule(None, part, answers);
-    }
-
-    /// The same for one server only.
-    pub fn on_server(&self, server: &str, part: &str, answers: impl IntoIterator<Item = Answer>) {
-        self.rule(Some(server.to_owned()), part, answers);
+        let rule = Rule { part: part.to_owned(), answers: answers.into_iter().collect(), used: 0 };
+        self.lock().rules.push(rule);
     }
 
     /// From now on this server cannot be reached, or can be again.
@@ -144,11 +139,6 @@ impl FakeTransport {
         self.calls().into_iter().map(|call| call.text).collect()
     }
 
-    fn rule(&self, server: Option<String>, part: &str, answers: impl IntoIterator<Item = Answer>) {
-        let rule = Rule { server, part: part.to_owned(), answers: answers.into_iter().collect(), used: 0 };
-        self.lock().rules.push(rule);
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,10 +156,7 @@ impl FakeTransport {
             RemoteAction::Argv(words) => words.join(" "),
         };
         let mut state = self.lock();
-        let is_meant = |rule: &&mut Rule| {
-            text.contains(&rule.part) && rule.server.as_ref().is_none_or(|server| *server == job.server.name)
-        };
-        let answer = state.rules.iter_mut().rev().find(is_meant).and_then(|rule| {
+        let answer = state.rules.iter_mut().rev().find(|rule| text.contains(&rule.part)).and_then(|rule| {
             let answer = rule.answers.get(rule.used).or(rule.answers.last()).cloned();
             rule.used += 1;
             answer

@@ -1,6 +1,5 @@
 //! `limit` and `cursor` of lists.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Display;
 use std::str::FromStr;
@@ -8,16 +7,6 @@ use std::str::FromStr;
 use super::error::ApiError;
 use crate::limits;
 use crate::store::{Page, Paged};
-
-/// The page that a list is asked for; flatten the same two keys into a list's own query type.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PageQuery {
-    /// 1 to 200; 50 if left out.
-    pub limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    pub cursor: Option<String>,
-}
 
 /// The page named by `limit` and `cursor`; 422 when one is out of bounds or no cursor of ours.
 pub fn page<Id: FromStr>(limit: Option<u32>, cursor: Option<&str>) -> Result<Page<Id>, ApiError> {

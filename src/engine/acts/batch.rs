@@ -97,7 +97,6 @@ fn answer_in(
     reason: Option<&str>,
     author: &Author,
 ) -> Result<Result<Answered, ActError>, StoreError> {
-    lock_decisions(db)?;
     let batch = batches::get(db, id)?;
     match batch.state {
         BatchState::Open | BatchState::Closed => {}

@@ -285,6 +285,13 @@ fn aliases_are_followed_but_not_without_end() {
 }
 
 #[test]
+fn a_runbook_has_at_most_200_steps() {
+    let with = |count| format!("name: a\nsteps:\n{}", "  - {command: a}\n".repeat(count));
+    assert_eq!(problems(&with(200)), Vec::<String>::new());
+    only(&with(201), "E103 2:1 has 201 steps; at most 200 may stand in one runbook");
+}
+
+#[test]
 fn the_schema_names_every_key_and_knows_own_keys() {
     let schema = schema();
     let text = schema.to_string();
