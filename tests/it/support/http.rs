@@ -6,6 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
+/// Keeps no connection: engines come and go.
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    reqwest::Client::builder().timeout(Duration::from_secs(20)).pool_max_idle_per_host(0).build().unwrap()
+});
 
 /// What came back.
 #[derive(Debug)]
@@ -58,8 +62,7 @@ fn send(
     headers: &[(&str, &str)],
 ) -> Option<Answer> {
     RUNTIME.block_on(async {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        let mut request = client.request(method, url);
+        let mut request = CLIENT.request(method, url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

@@ -69,26 +69,6 @@ fn url(socket: &Path, name: &str) -> String {
     format!("postgres://postgres@{}/{name}", socket.display().to_string().replace('/', "%2F"))
 }
 
-/// Ends all connections to the database of `url` and refuses new ones: a database that is gone.
-#[expect(dead_code, reason = "for the scenarios")]
-pub fn take_away(url: &str) {
-    let name = name_of(url);
-    let cluster = CLUSTER.get().expect("the URL is of this cluster");
-    sql(&cluster.socket, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
-    sql(&cluster.socket, &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
-}
-
-/// Undoes [`take_away`].
-#[expect(dead_code, reason = "for the scenarios")]
-pub fn give_back(url: &str) {
-    let cluster = CLUSTER.get().expect("the URL is of this cluster");
-    sql(&cluster.socket, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", name_of(url)));
-}
-
-fn name_of(url: &str) -> &str {
-    url.rsplit('/').next().expect("a database name")
-}
-
 /// The newest installed server's directory of programs.
 fn programs() -> PathBuf {
     let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")

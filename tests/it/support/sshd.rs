@@ -265,9 +265,13 @@ impl Sshd {
         for line in &self.setup.config {
             let _ = writeln!(text, "{line}");
         }
-        if !self.setup.env.is_empty() {
-            let pairs: Vec<String> = self.setup.env.iter().map(|(name, value)| format!("\"{name}={value}\"")).collect();
-            let _ = writeln!(text, "SetEnv {}", pairs.join(" "));
+        // bash reads ~/.bashrc for a command over SSH unless it believes to be a shell within a shell: what stands in the
+        // file of whoever runs the tests would cost each command its time. Accounts of the harness have none.
+        let shell = self.setup.users.is_empty().then(|| ("SHLVL".to_owned(), "2".to_owned()));
+        let env: Vec<String> =
+            shell.iter().chain(&self.setup.env).map(|(name, value)| format!("\"{name}={value}\"")).collect();
+        if !env.is_empty() {
+            let _ = writeln!(text, "SetEnv {}", env.join(" "));
         }
         let path = self.dir.path().join("sshd_config");
         fs::write(&path, text).unwrap();
