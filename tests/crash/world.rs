@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::engine::{Engine, Setup};
 use crate::support::program::Program;
-use crate::support::sshd::Sshd;
+use crate::support::sshd::{self, Sshd};
 
 use super::client::History;
 use super::{below, check};
@@ -27,6 +29,8 @@ pub const KINDS: [(&str, &[Step]); 4] = [
     ("broken", &[("one", "0", 0, false), ("two", "0.2", 0, false), ("three", "0.1", 1, false)]),
     ("again", &[("one", "0.2", 0, true), ("two", "0.4", 0, true), ("three", "0", 1, true)]),
 ];
+/// What an engine may claim before its word is doubted; a stopped one is stopped for three of them.
+const LEASE: Duration = Duration::from_secs(2);
 /// Nothing on a host takes longer: after so long a command that nobody watches has ended.
 const LONGEST: Duration = Duration::from_secs(2);
 /// How long everything may take to come to rest once nobody kills any more.
@@ -60,8 +64,9 @@ impl World {
         fs::set_permissions(&effect, fs::Permissions::from_mode(0o755)).unwrap();
         let sshd = Sshd::start();
         let engines = (0..replicas).map(|_| {
-            let setup = (0..SERVERS)
-                .fold(Engine::setup().lease("2s"), |setup, n| setup.server(sshd.server_yaml(&format!("web{n}"))));
+            let setup = (0..SERVERS).fold(Engine::setup().lease(&format!("{}s", LEASE.as_secs())), |setup, n| {
+                setup.server(sshd.server_yaml(&format!("web{n}")))
+            });
             let setup = KINDS.iter().fold(setup, |setup, (name, _)| {
                 setup.runbook(&format!("{name}.yml"), &runbook(name, &effect.display().to_string()))
             });
@@ -82,26 +87,38 @@ impl World {
         let urls: Vec<String> = self.engines.iter().map(|engine| engine.url.clone()).collect();
         let (are_faults_over, kills) = (AtomicBool::new(false), AtomicU32::new(0));
         let is_over = || are_faults_over.load(Ordering::Relaxed);
-        let client = Rand64::new(u128::from(random.rand_u64()));
+        let mut other = || Rand64::new(u128::from(random.rand_u64()));
+        let (mut client, mut people, mut cutter) = (other(), other(), other());
+        let url = self.engines[0].storage();
+        // Of replicas one is stopped at a time: with all of them nothing would happen.
+        let turn = (self.engines.len() > 1).then(|| Mutex::new(()));
         std::thread::scope(|scope| {
             for (engine, seed) in self.engines.iter_mut().zip(&self.seeds) {
-                let (seed, kills, is_over) = (*seed, &kills, &is_over);
-                scope.spawn(move || torment(engine, Rand64::new(u128::from(seed)), is_over, kills));
+                let (seed, turn, kills, is_over) = (*seed, &turn, &kills, &is_over);
+                scope.spawn(move || torment(engine, Rand64::new(u128::from(seed)), turn.as_ref(), is_over, kills));
             }
             let (history, urls, is_over) = (&history, &urls, &is_over);
-            scope.spawn(move || history.post(&mut client.clone(), urls, is_over, faults + REST));
+            scope.spawn(move || history.post(&mut client, urls, is_over));
             scope.spawn(move || {
                 while !is_over() {
                     // The other one of two, if this one is down.
-                    let _ = urls.iter().find_map(|url| history.attend(url, false));
+                    let _ = urls.iter().find_map(|url| history.attend(url, Some(&mut people)));
                     std::thread::sleep(Duration::from_millis(150));
                 }
             });
+            if turn.is_some() {
+                let database = &url;
+                scope.spawn(move || {
+                    while !is_over() {
+                        std::thread::sleep(Duration::from_millis(cutter.rand_range(500..3_000)));
+                        cut(database);
+                    }
+                });
+            }
             std::thread::sleep(faults);
             are_faults_over.store(true, Ordering::Relaxed);
         });
         let rested = self.rest(&history);
-        let url = self.engines[0].storage();
         for engine in &mut self.engines {
             engine.stop();
         }
@@ -121,7 +138,7 @@ impl World {
         let mut quiet = 0;
         loop {
             let url = &self.engines[0].url;
-            let unsettled = history.attend(url, true).expect("the engine answers");
+            let unsettled = history.attend(url, None).expect("the engine answers");
             let waiting = self.engines[0].get("/api/v1/decisions?verdict=held&limit=1");
             let undecided = self.engines[0].get("/api/v1/episodes?limit=200");
             let is_undecided = |episode: &serde_json::Value| episode["decide_state"] == "undecided";
@@ -141,8 +158,36 @@ impl World {
     }
 }
 
+impl Drop for World {
+    /// Keeps what a failed round leaves.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let kept = TempDir::with_prefix("douse-crash-failed-").unwrap().keep();
+        let copy = |from: PathBuf, to: &str| {
+            let _ = Command::new("cp").arg("-r").arg(from).arg(kept.join(to)).status();
+        };
+        copy(self.host.path().join("effects"), "effects");
+        for (number, engine) in self.engines.iter().enumerate() {
+            copy(engine.folder().to_owned(), &format!("engine{number}"));
+        }
+        let url = self.engines[0].storage();
+        if url.starts_with("postgres") {
+            let _ = Command::new("pg_dump").arg("-d").arg(&url).arg("-f").arg(kept.join("database.sql")).status();
+        }
+        eprintln!("what is left of the round: {}", kept.display());
+    }
+}
+
 /// Starts an engine, and kills it: after a while, or at a boundary of its own.
-fn torment(engine: &Engine, mut random: Rand64, is_over: &(impl Fn() -> bool + ?Sized), kills: &AtomicU32) {
+fn torment(
+    engine: &Engine,
+    mut random: Rand64,
+    turn: Option<&Mutex<()>>,
+    is_over: &(impl Fn() -> bool + ?Sized),
+    kills: &AtomicU32,
+) {
     while !is_over() {
         let failpoint = failpoint(&mut random);
         let mut program = engine.spawn_with(&failpoint);
@@ -155,8 +200,14 @@ fn torment(engine: &Engine, mut random: Rand64, is_over: &(impl Fn() -> bool + ?
             break;
         }
         kills.fetch_add(1, Ordering::Relaxed);
-        if random.rand_range(0..8) == 0 && !program.has_ended() {
-            drain(&mut program, &mut random);
+        match random.rand_range(0..8) {
+            0 if !program.has_ended() => drain(&program, &mut random),
+            1 if !program.has_ended() => {
+                if let Some(Ok(_turn)) = turn.map(Mutex::try_lock) {
+                    pause(&program, is_over);
+                }
+            }
+            _ => {}
         }
         program.kill();
         std::thread::sleep(Duration::from_millis(random.rand_range(0..200)));
@@ -164,9 +215,30 @@ fn torment(engine: &Engine, mut random: Rand64, is_over: &(impl Fn() -> bool + ?
 }
 
 /// A SIGTERM, and the kill before it is done.
-fn drain(program: &mut Program, random: &mut Rand64) {
-    crate::support::sshd::kill("TERM", program.pid());
+fn drain(program: &Program, random: &mut Rand64) {
+    sshd::kill("TERM", program.pid());
     std::thread::sleep(Duration::from_millis(random.rand_range(0..400)));
+}
+
+/// Stands still until everybody has given it up, then goes on as if nothing had been.
+fn pause(program: &Program, is_over: &(impl Fn() -> bool + ?Sized)) {
+    sshd::kill("STOP", program.pid());
+    let begun = Instant::now();
+    while begun.elapsed() < 3 * LEASE && !is_over() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    sshd::kill("CONT", program.pid());
+    std::thread::sleep(Duration::from_millis(700));
+}
+
+/// Ends all connections to the database, whatever they are about.
+fn cut(url: &str) {
+    let ended = Command::new("psql")
+        .args(["-X", "-q", "-t", "-d", url, "-c"])
+        .arg("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        .output()
+        .expect("psql is not installed: apt-get install postgresql");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 /// Nothing, or in a build that has them, one of the named points.
