@@ -78,6 +78,22 @@ pub const SSH_LINGER: Duration = Duration::from_secs(2);
 pub const SSH_LINGER_MAX: Duration = Duration::from_secs(10);
 /// A cancel that comes right after a command was sent waits for the host to name its process group, at most this long.
 pub const SSH_ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the host is asked what a held command has printed.
+pub const HELD_NEWS: Duration = Duration::from_secs(1);
+/// How often the host is asked whether an attempt that was found there has ended.
+pub const HELD_LOOK: Duration = Duration::from_millis(250);
+/// First and longest wait between two tries to find a held attempt again.
+pub const HELD_RETRY_MIN: Duration = Duration::from_millis(200);
+/// The longest: an sshd that starts is found soon after.
+pub const HELD_RETRY_MAX: Duration = Duration::from_secs(10);
+/// A host that is away when its attempt is looked for after a restart gets at least this long, its step's time over or not.
+pub const HELD_GRACE: Duration = Duration::from_secs(60);
+/// Attempts whose files are removed from a host in one go.
+pub const HELD_FORGET_BATCH: usize = 32;
+/// Their files are removed after this time at the latest.
+pub const HELD_FORGET_AFTER: Duration = Duration::from_secs(20);
+/// Files that an engine left behind are removed after so many days.
+pub const HELD_DAYS: u32 = 7;
 /// A process group that got TERM gets KILL after this.
 pub const KILL_GRACE: Duration = Duration::from_secs(10);
 /// Output kept per step and stream, bytes: half as head, half as tail.

@@ -72,6 +72,8 @@ pub struct Metrics {
     paused: Number,
     ssh_connect: Histogram,
     ssh_errors: Family<Reason, Counter>,
+    attempts_unheld: Counter,
+    attempts_reattached: Counter,
     reload_successful: Number,
     audit_records: Family<OfEvent, Counter>,
     audit_duration: Histogram,
@@ -118,6 +120,16 @@ impl Metrics {
             paused: gauge(&mut r, "paused", "Pauses that are on now; the kill switch"),
             ssh_connect: histogram(&mut r, "ssh_connect_seconds", "TCP, key exchange and authentication", FAST),
             ssh_errors: family(&mut r, "ssh_errors", "Connections and sessions that failed"),
+            attempts_unheld: counter(
+                &mut r,
+                "attempts_unheld",
+                "Attempts that their host has no place to hold: they cannot be found again",
+            ),
+            attempts_reattached: counter(
+                &mut r,
+                "attempts_reattached",
+                "Attempts that were looked for after a restart",
+            ),
             reload_successful: gauge(&mut r, "config_last_reload_successful", "1 if the last reload was taken"),
             audit_records: family(&mut r, "audit_records", "Audit events written"),
             audit_duration: histogram(&mut r, "audit_record_duration_seconds", "Time to write one audit event", FAST),
@@ -252,6 +264,16 @@ impl Metrics {
     /// A host could not be reached or used.
     pub fn ssh_failed(&self, reason: &'static str) {
         self.ssh_errors.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A host has no place to hold an attempt.
+    pub fn attempt_unheld(&self) {
+        self.attempts_unheld.inc();
+    }
+
+    /// An attempt that another engine had started is looked for.
+    pub fn attempt_reattached(&self) {
+        self.attempts_reattached.inc();
     }
 
     /// A reload was taken or refused.

@@ -9,6 +9,7 @@ mod mask;
 pub mod output;
 mod places;
 pub(in crate::engine) mod reach;
+mod reattach;
 mod write;
 
 use std::collections::BTreeMap;
@@ -142,8 +143,7 @@ impl<'a> Run<'a> {
                 Effect::RunAttempt { place, number, timeout } => self.attempt(place, number, timeout).await?,
                 Effect::AwaitAttempt { place, attempt } => {
                     // This loop waits for its own attempts; one that it finds was left by an engine that died.
-                    let lost = Outcome::Lost("the engine ended while it ran".to_owned());
-                    self.ended(place, attempt, lost, Evidence::None).await?;
+                    self.reattach(place, attempt).await?;
                 }
                 Effect::WaitUntil(at) => self.wait_until(at).await?,
                 Effect::WaitForRelease => self.wait_for_release().await?,

@@ -1,8 +1,9 @@
 //! Takes up what is `running` and nobody runs: what a replica that ended left, and what this one had to let go.
 //!
 //! There is no second way for it: the same loop goes on from the replayed state. Between two steps nothing is unknown,
-//! so it continues; an attempt that was under way is `lost`, and then the plan says what follows: an `idempotent` step is
-//! tried again, any other makes the execution `interrupted` (its target stays locked until a person releases it), and an
+//! so it continues; an attempt that was under way is found on its host with the same id (`execute/reattach`). What
+//! nothing holds there, or what its host has lost, is `lost`, and then the plan says what follows: an `idempotent` step is
+//! tried again, any other is `interrupted` (`on_interrupted`: its target stays locked until a person releases it), and an
 //! undo makes the rollback stuck. `pending` and `approved` ones need nothing. Called before each dispatch: a database
 //! that went away between a claim and its run must not cost the run.
 

@@ -72,7 +72,14 @@ pub enum Event {
         attempt: AttemptId,
         /// From 1, over all tries of this place.
         number: u32,
+        /// The host holds it under its id, so that it can be found again. Logs from before this was told held nothing.
+        #[serde(default)]
+        is_held: bool,
     },
+    /// The host has no place to hold it, and nothing was run: from here on it is run all the same, and cannot be found.
+    AttemptUnheld { place: Place, attempt: AttemptId, reason: String },
+    /// An engine took it up that another one, or another connection, had started.
+    Reattached { place: Place, attempt: AttemptId },
     /// The attempt's outcome is known, or known to be unknowable.
     AttemptFinished {
         place: Place,
@@ -126,6 +133,8 @@ impl Event {
             Self::StepSkipped { .. } => "step_skipped",
             Self::StepRefused { .. } => "step_refused",
             Self::AttemptStarted { .. } => "attempt_started",
+            Self::AttemptUnheld { .. } => "attempt_unheld",
+            Self::Reattached { .. } => "reattached",
             Self::AttemptFinished { .. } => "attempt_finished",
             Self::Halted { .. } => "halted",
             Self::Continued => "continued",
@@ -175,6 +184,8 @@ pub enum Outcome {
     },
     /// The connection, or the engine, ended first: what became of it is unknown.
     Lost(String),
+    /// The host was started anew while it ran, or since: what a step is for that reboots it, and unknown for any other.
+    Rebooted(String),
 }
 
 impl Outcome {
@@ -186,9 +197,15 @@ impl Outcome {
             | Self::Signalled(_)
             | Self::TimedOut { .. }
             | Self::Cancelled { .. }
-            | Self::Lost(_) => true,
+            | Self::Lost(_)
+            | Self::Rebooted(_) => true,
             Self::Unsent { .. } | Self::NotStarted { .. } => false,
         }
+    }
+
+    /// What became of it was not seen.
+    pub const fn is_unseen(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Rebooted(_))
     }
 
     /// The exit code, if there was one.
@@ -200,7 +217,8 @@ impl Outcome {
             | Self::Cancelled { .. }
             | Self::Unsent { .. }
             | Self::NotStarted { .. }
-            | Self::Lost(_) => None,
+            | Self::Lost(_)
+            | Self::Rebooted(_) => None,
         }
     }
 
@@ -214,6 +232,7 @@ impl Outcome {
             Self::Cancelled { .. } | Self::Unsent { is_timeout: false } => "cancelled",
             Self::NotStarted { reason, .. } => reason,
             Self::Lost(_) => "lost",
+            Self::Rebooted(_) => "rebooted",
         }
     }
 }
@@ -233,6 +252,9 @@ impl std::fmt::Display for Outcome {
             Self::Unsent { is_timeout: true } => f.write_str("was not sent to the host before its time was over"),
             Self::Unsent { is_timeout: false } => f.write_str("was cancelled before it was sent to the host"),
             Self::NotStarted { message, .. } => write!(f, "could not be started: {message}"),
+            Self::Rebooted(message) => {
+                write!(f, "ended with its host, so whether it took effect is unknown: {message}")
+            }
             Self::Lost(message) => write!(f, "was lost sight of, so whether it took effect is unknown: {message}"),
         }
     }

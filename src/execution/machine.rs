@@ -158,8 +158,16 @@ fn change(state: &mut State, at: Timestamp, event: &Event) -> Change {
             step.refusal = Some((code.clone(), message.clone()));
             places::over(step, at, StepStatus::Failed)
         }
-        Event::AttemptStarted { place, attempt, number } => {
-            places::start(state, at, InFlight { place: *place, attempt: *attempt }, *number)
+        Event::AttemptStarted { place, attempt, number, is_held } => {
+            places::start(state, at, InFlight { place: *place, attempt: *attempt }, *number, *is_held)
+        }
+        Event::AttemptUnheld { place, attempt, .. } => {
+            let step = places::held(state, InFlight { place: *place, attempt: *attempt })?;
+            step.is_held = false;
+            Ok(())
+        }
+        Event::Reattached { place, attempt } => {
+            places::held(state, InFlight { place: *place, attempt: *attempt }).map(drop)
         }
         Event::AttemptFinished { place, attempt, outcome, after } => {
             if state.in_flight != Some(InFlight { place: *place, attempt: *attempt }) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::id::AttemptId;
+use crate::runbook::model::OnInterrupted;
 use crate::runbook::plan::{Plan, PlannedStep};
 
 use super::event::{Event, Outcome, Place};
@@ -70,7 +71,7 @@ pub fn next(state: &State, plan: &Plan, now: Timestamp) -> Effect {
 
 fn next_step(state: &State, plan: &Plan, now: Timestamp) -> Effect {
     // Before anything else: undoing what may still be running would be as blind as running it again.
-    if let Some((index, step)) = find(state, plan, |step, _| step.status == StepStatus::Interrupted) {
+    if let Some((index, step)) = find(state, plan, |step, _| holds(step, plan)) {
         return Effect::Record(Event::Interrupted { reason: interrupted(index, plan, step) });
     }
     let left = Duration::from_secs(plan.timeout_secs).saturating_sub(state.elapsed(now));
@@ -145,6 +146,13 @@ fn attempt(
     Effect::RunAttempt { place, number: step.attempts + 1, timeout }
 }
 
+/// Whether the run has to wait for a person because of `step`: what became of it is unknown, and the runbook has no other
+/// wish; or it was to be killed, and that was not seen to be done.
+fn holds(step: &StepState, plan: &Plan) -> bool {
+    let is_unseen = step.outcome.as_ref().is_some_and(Outcome::is_unseen);
+    step.status == StepStatus::Interrupted && (plan.on_interrupted == OnInterrupted::Hold || !is_unseen)
+}
+
 /// After a run went wrong: undo, if there is something to undo and the runbook wants it; else the end.
 fn go_back(state: &State, plan: &Plan, cause: Cause) -> Effect {
     let undos = if rollback::is_wanted(plan, cause) && state.undoes.is_none() {
@@ -185,22 +193,20 @@ fn ending(state: &State, plan: &Plan) -> Option<(Cause, Status, String)> {
         StepStatus::Failed | StepStatus::Timeout => !planned.is_some_and(|planned| planned.continue_on_failure),
         // Without anybody's request: the process group was killed from outside Douse's wishes.
         StepStatus::Cancelled => true,
-        StepStatus::Pending
-        | StepStatus::Running
-        | StepStatus::Completed
-        | StepStatus::Skipped
-        | StepStatus::Interrupted => false,
+        // `holds` had its say before.
+        StepStatus::Interrupted => true,
+        StepStatus::Pending | StepStatus::Running | StepStatus::Completed | StepStatus::Skipped => false,
     };
     let (index, step) = find(state, plan, is_fatal)?;
     let (cause, status) = match step.status {
         StepStatus::Timeout => (Cause::Timeout, Status::Timeout),
+        StepStatus::Interrupted => (Cause::Interrupted, Status::Failed),
         StepStatus::Pending
         | StepStatus::Running
         | StepStatus::Completed
         | StepStatus::Failed
         | StepStatus::Skipped
-        | StepStatus::Cancelled
-        | StepStatus::Interrupted => (Cause::Failure, Status::Failed),
+        | StepStatus::Cancelled => (Cause::Failure, Status::Failed),
     };
     Some((cause, status, format!("{} {}", name(index, plan), how(step))))
 }

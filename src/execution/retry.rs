@@ -48,10 +48,13 @@ fn judge_step(state: &State, step: &StepState, planned: &PlannedStep, outcome: &
         Outcome::NotStarted { is_retryable: true, .. } if may_go_on && !state.is_touched() => After::ReachAgain,
         Outcome::NotStarted { is_retryable: true, .. } => again().unwrap_or(After::Failed),
         Outcome::NotStarted { is_retryable: false, .. } => After::Failed,
-        Outcome::Lost(_) if planned.idempotent && may_go_on && step.lost + 1 < limits::LOST_ATTEMPTS_MAX => {
+        Outcome::Rebooted(_) if planned.expect_disconnect => After::Completed,
+        Outcome::Lost(_) | Outcome::Rebooted(_)
+            if planned.idempotent && may_go_on && step.lost + 1 < limits::LOST_ATTEMPTS_MAX =>
+        {
             After::RetryAt(now.plus(delay(retry, step.tries)))
         }
-        Outcome::Lost(_) => After::Interrupted,
+        Outcome::Lost(_) | Outcome::Rebooted(_) => After::Interrupted,
     }
 }
 
@@ -69,7 +72,7 @@ fn judge_undo(undo: &StepState, outcome: &Outcome, now: Timestamp) -> After {
         }
         Outcome::Unsent { .. } => After::TimedOut,
         Outcome::NotStarted { .. } => After::Failed,
-        Outcome::Lost(_) => After::Interrupted,
+        Outcome::Lost(_) | Outcome::Rebooted(_) => After::Interrupted,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Called by [`mod@super::next`] when a run goes wrong, and by the engine when a person asks to undo an ended run.
 
+use crate::runbook::model::OnInterrupted;
 use crate::runbook::plan::Plan;
 
 use super::StepStatus;
@@ -16,6 +17,8 @@ pub enum Cause {
     Timeout,
     /// A person asked.
     Cancel,
+    /// What became of a step is unknown, and the runbook does not want to wait for a person (`on_interrupted`).
+    Interrupted,
 }
 
 /// Whether the runbook wants its undos run after `cause`.
@@ -25,6 +28,7 @@ pub const fn is_wanted(plan: &Plan, cause: Cause) -> bool {
             Cause::Failure => plan.rollback.after_failure,
             Cause::Timeout => plan.rollback.after_timeout,
             Cause::Cancel => plan.rollback.after_cancel,
+            Cause::Interrupted => matches!(plan.on_interrupted, OnInterrupted::Rollback),
         }
 }
 

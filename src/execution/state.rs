@@ -72,6 +72,8 @@ pub struct StepState {
     pub lost: u32,
     /// The host may have been changed by it.
     pub is_touched: bool,
+    /// Its last attempt can be found again on its host.
+    pub is_held: bool,
     /// Not before this, when it is to be tried again.
     pub retry_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
@@ -92,6 +94,7 @@ impl StepState {
             tries: 0,
             lost: 0,
             is_touched: false,
+            is_held: false,
             retry_at: None,
             started_at: None,
             ended_at: None,

@@ -59,6 +59,7 @@ fn step(index: usize) -> PlannedStep {
         capture_output: false,
         sensitive: false,
         idempotent: false,
+        expect_disconnect: false,
         become_user: None,
         environment: Vec::new(),
         workdir: None,
@@ -79,6 +80,7 @@ fn plan(steps: usize) -> Plan {
         environment: Vec::new(),
         steps: (0..steps).map(step).collect(),
         rollback: policy(),
+        on_interrupted: crate::runbook::model::OnInterrupted::Hold,
         outputs: Vec::new(),
         context: json!({}),
     }
@@ -128,7 +130,7 @@ impl Run {
         let Effect::RunAttempt { place, number, .. } = self.next() else { panic!("{:?}", self.next()) };
         assert_eq!(place, expected);
         let attempt = AttemptId::new();
-        self.record(Event::AttemptStarted { place, attempt, number });
+        self.record(Event::AttemptStarted { place, attempt, number, is_held: true });
         self.pass(secs);
         let after = retry::judge(&self.state, &self.plan, place, &outcome, self.now);
         self.record(Event::AttemptFinished { place, attempt, outcome, after });

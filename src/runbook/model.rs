@@ -40,6 +40,7 @@ pub struct Runbook {
     pub target: TargetSpec,
     pub guard: Guard,
     pub rollback: RollbackPolicy,
+    pub on_interrupted: OnInterrupted,
     /// Name → template.
     pub outputs: Vec<(String, String)>,
     /// In `step_order`, never empty.
@@ -247,6 +248,30 @@ pub struct RollbackPolicy {
     pub continue_on_error: bool,
 }
 
+words! {
+    /// What follows when it is unknown what became of a step.
+    OnInterrupted {
+        /// The run waits for a person, and holds its target.
+        Hold = "hold",
+        /// The run has failed, and is undone: that step as well, as if it had failed.
+        Rollback = "rollback",
+        /// The run has failed; nothing is undone.
+        Fail = "fail",
+    }
+}
+
+impl OnInterrupted {
+    /// What runbooks and plans have that do not say it.
+    pub const fn careful() -> Self {
+        Self::Hold
+    }
+
+    /// It need not be said.
+    pub fn is_careful(&self) -> bool {
+        *self == Self::careful()
+    }
+}
+
 /// One entry of a runbook.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -266,6 +291,8 @@ pub struct Step {
     pub capture_output: bool,
     pub sensitive: bool,
     pub idempotent: bool,
+    /// It ends well when its host was started anew.
+    pub expect_disconnect: bool,
     pub become_user: Option<String>,
     pub env: Vec<(String, String)>,
     pub workdir: Option<String>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::context::{self, Waiting};
-use super::model::{Action, Mode, OsType, OutputSpec, Retry, RollbackPolicy, Runbook, Step, Undo};
+use super::model::{Action, Mode, OnInterrupted, OsType, OutputSpec, Retry, RollbackPolicy, Runbook, Step, Undo};
 use super::parameters::text_of;
 use super::template::{Context, Form, RenderError, evaluate, names, names_of_condition, render};
 use crate::alert::Alert;
@@ -51,6 +51,7 @@ pub fn plan(runbook: &Runbook, input: &PlanInput<'_>) -> Result<Plan, PlanError>
         environment,
         steps,
         rollback: runbook.rollback.clone(),
+        on_interrupted: runbook.on_interrupted,
         outputs: runbook.outputs.clone(),
         context,
     })
@@ -97,6 +98,8 @@ pub struct Plan {
     pub environment: Vec<(String, Text)>,
     pub steps: Vec<PlannedStep>,
     pub rollback: RollbackPolicy,
+    #[serde(default = "OnInterrupted::careful", skip_serializing_if = "OnInterrupted::is_careful")]
+    pub on_interrupted: OnInterrupted,
     /// Name → template, rendered when the run is over.
     pub outputs: Vec<(String, String)>,
     /// The template context that holes are rendered with (alert, group, server, params, runbook, trigger).
@@ -118,6 +121,8 @@ pub struct PlannedStep {
     pub capture_output: bool,
     pub sensitive: bool,
     pub idempotent: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expect_disconnect: bool,
     pub become_user: Option<String>,
     pub environment: Vec<(String, Text)>,
     pub workdir: Option<Text>,
@@ -287,6 +292,7 @@ impl Planner {
             capture_output: step.capture_output,
             sensitive: step.sensitive,
             idempotent: step.idempotent,
+            expect_disconnect: step.expect_disconnect,
             become_user: step.become_user.clone(),
             environment: environment.collect::<Result<_, PlanError>>()?,
             workdir: workdir.transpose()?,

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::schema::{attempts, outputs};
 use super::types::cleaned;
-use super::{AttemptEnding, Db, StoreError, Stream, each_backend};
+use super::{AttemptEnding, AttemptHold, Db, StoreError, Stream, each_backend};
 use crate::clock::Timestamp;
 use crate::id::{AttemptId, ExecutionId, StepRunId};
 
@@ -25,6 +25,7 @@ pub struct AttemptRow {
     /// Whether the end of the process group was seen; null if nothing was killed.
     pub kill_confirmed: Option<bool>,
     pub error_message: Option<String>,
+    pub hold: AttemptHold,
 }
 
 /// What one attempt printed on one stream, bounded and masked.
@@ -74,6 +75,15 @@ pub fn finish(db: &mut Db, id: AttemptId, end: &AttemptEnd, now: Timestamp) -> R
         ))
         .execute(c))?;
     Ok(found == 1)
+}
+
+/// Stores that nothing holds an attempt on its host after all.
+pub fn unhold(db: &mut Db, id: AttemptId) -> Result<(), StoreError> {
+    each_backend!(db, c => diesel::update(attempts::table)
+        .filter(attempts::id.eq(id))
+        .set(attempts::hold.eq(AttemptHold::Weak))
+        .execute(c))?;
+    Ok(())
 }
 
 /// One attempt.

@@ -143,6 +143,18 @@ words! {
 }
 
 words! {
+    /// What becomes of an attempt when its connection or its engine ends first.
+    AttemptHold {
+        /// It goes on, and is found again under its id.
+        Held = "held",
+        /// Nothing holds it: running it again does no harm.
+        Plain = "plain",
+        /// Nothing holds it, for its host has no place to: what becomes of it then is unknown.
+        Weak = "weak",
+    }
+}
+
+words! {
     /// Which of a command's outputs.
     Stream {
         /// Standard output.

@@ -36,6 +36,17 @@ impl Capture {
         self.tail.extend(rest);
     }
 
+    /// All bytes that came so far.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The text of what is kept so far.
+    pub fn text(&self) -> String {
+        let bytes: Vec<u8> = self.head.iter().chain(&self.tail).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// What was kept.
     pub fn finish(self) -> Captured {
         Captured { head: self.head, tail: self.tail.into(), total: self.total }

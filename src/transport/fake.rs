@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Boxed, Captured, Ending, Finished, Job, Killed, Refusal, RefusalKind, RemoteAction, Transport};
+use super::{Boxed, Captured, Ending, Finished, Hold, Job, Killed, Refusal, RefusalKind, RemoteAction, Transport};
+use crate::id::AttemptId;
 use crate::inventory::Server;
 
 /// The fake.
@@ -21,11 +22,15 @@ pub struct FakeTransport {
 struct State {
     rules: Vec<Rule>,
     calls: Vec<Call>,
+    found: Vec<Call>,
+    forgotten: Vec<AttemptId>,
     unreachable: Vec<String>,
 }
 
 #[derive(Debug)]
 struct Rule {
+    /// Answers who looks for an attempt that was begun before, not who begins one.
+    is_found: bool,
     part: String,
     answers: Vec<Answer>,
     used: usize,
@@ -111,8 +116,23 @@ impl FakeTransport {
 
     /// From now on commands whose text contains `part` are answered so. Later rules win.
     pub fn on(&self, part: &str, answers: impl IntoIterator<Item = Answer>) {
-        let rule = Rule { part: part.to_owned(), answers: answers.into_iter().collect(), used: 0 };
-        self.lock().rules.push(rule);
+        self.rule(false, part, answers);
+    }
+
+    /// From now on attempts that are looked for, and whose command contains `part`, are found to end so. What no rule
+    /// matches is lost.
+    pub fn on_found(&self, part: &str, answers: impl IntoIterator<Item = Answer>) {
+        self.rule(true, part, answers);
+    }
+
+    /// Every attempt that was looked for so far, in order.
+    pub fn looked_for(&self) -> Vec<Call> {
+        self.lock().found.clone()
+    }
+
+    /// Every attempt whose outcome was said to be durable.
+    pub fn forgotten(&self) -> Vec<AttemptId> {
+        self.lock().forgotten.clone()
     }
 
     /// From now on this server cannot be reached, or can be again.
@@ -139,6 +159,11 @@ impl FakeTransport {
         self.calls().into_iter().map(|call| call.text).collect()
     }
 
+    fn rule(&self, is_found: bool, part: &str, answers: impl IntoIterator<Item = Answer>) {
+        let rule = Rule { is_found, part: part.to_owned(), answers: answers.into_iter().collect(), used: 0 };
+        self.lock().rules.push(rule);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,17 +181,28 @@ impl FakeTransport {
             RemoteAction::Argv(words) => words.join(" "),
         };
         let mut state = self.lock();
-        let answer = state.rules.iter_mut().rev().find(|rule| text.contains(&rule.part)).and_then(|rule| {
+        let is_found = matches!(job.hold, Hold::Attach { .. });
+        let is_meant = |rule: &&mut Rule| rule.is_found == is_found && text.contains(&rule.part);
+        let answer = state.rules.iter_mut().rev().find(is_meant).and_then(|rule| {
             let answer = rule.answers.get(rule.used).or(rule.answers.last()).cloned();
             rule.used += 1;
             answer
         });
-        state.calls.push(Call { job: job.clone(), text });
+        let call = Call { job: job.clone(), text };
+        if is_found {
+            state.found.push(call);
+            return answer.unwrap_or_else(Answer::lost);
+        }
+        state.calls.push(call);
         answer.unwrap_or_else(|| Answer::exit(0))
     }
 }
 
 impl Transport for FakeTransport {
+    fn forget(&self, _: &Arc<Server>, attempt: AttemptId) {
+        self.lock().forgotten.push(attempt);
+    }
+
     fn reach<'a>(&'a self, server: &'a Arc<Server>) -> Boxed<'a, Result<(), Refusal>> {
         Box::pin(async move { self.refusal(server).map_or(Ok(()), Err) })
     }

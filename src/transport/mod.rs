@@ -34,6 +34,9 @@ pub struct Job {
     pub become_user: Option<String>,
     pub timeout: Duration,
     pub output_bytes_max: usize,
+    pub hold: Hold,
+    /// It ends well only when the host has been started anew.
+    pub awaits_reboot: bool,
     /// Asked right before the host is given it.
     pub permit: Permit,
 }
@@ -62,6 +65,22 @@ impl std::fmt::Debug for Permit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.0.is_some() { "Permit(asked)" } else { "Permit(given)" })
     }
+}
+
+/// What becomes of an attempt when the connection, or the engine, ends before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hold {
+    /// It is claimed under its id and goes on; whoever asks for the same id finds it.
+    Claim,
+    /// The same for an attempt that the host may know already: it is found, or, if it certainly never began, started.
+    Attach {
+        /// Time since it may have begun.
+        age: Duration,
+        /// Otherwise what never began is only said to be so.
+        may_start: bool,
+    },
+    /// Nothing is kept on the host: what becomes of it then is unknown.
+    None,
 }
 
 /// What is to be run.
@@ -95,6 +114,8 @@ pub enum Ending {
     NotStarted(Refusal),
     /// The connection ended while it ran; what became of the command is unknown.
     Lost(String),
+    /// The host was started anew while it ran, or since.
+    Rebooted(String),
 }
 
 /// Whether the end of the remote process group was seen.
@@ -137,6 +158,8 @@ words! {
         Shell = "shell",
         /// `sudo` refused.
         Become = "become",
+        /// The host has no place to hold an attempt: nothing was run, and it can be run without.
+        Nowhere = "nowhere",
         /// The command cannot be put into a script: a NUL byte, a wrong variable name.
         Invalid = "invalid",
     }
@@ -190,6 +213,9 @@ pub trait Transport: Send + Sync {
 
     /// Runs one attempt to its end, its time-out, or its cancellation.
     fn run<'a>(&'a self, job: Job, cancel: CancellationToken) -> Boxed<'a, Finished>;
+
+    /// The outcome of these attempts is durable: what their host keeps of them is not needed any more.
+    fn forget(&self, _server: &Arc<Server>, _attempt: AttemptId) {}
 
     /// Ends what is kept open between attempts. Called once, when the engine stops.
     fn close(&self) -> Boxed<'_, ()> {

@@ -122,6 +122,8 @@ async fn try_command(
         timeout: limits::PROBE_TIMEOUT,
         output_bytes_max: 4096,
         permit: Permit::default(),
+        hold: super::Hold::None,
+        awaits_reboot: false,
     };
     let finished = transport.run(job, CancellationToken::new()).await;
     match finished.ending {
@@ -131,7 +133,7 @@ async fn try_command(
         Ending::Signalled(name) => Some((part, format!("`true` was ended by SIG{name}"))),
         Ending::TimedOut(_) => Some((part, format!("`true` did not end within {} s", limits::PROBE_TIMEOUT.as_secs()))),
         Ending::Cancelled(_) => Some((part, "the test was cancelled".to_owned())),
-        Ending::Lost(reason) => Some((part, reason)),
+        Ending::Lost(reason) | Ending::Rebooted(reason) => Some((part, reason)),
     }
 }
 
@@ -140,7 +142,7 @@ fn failure(refusal: Refusal) -> (ProbePart, String) {
         RefusalKind::Unreachable | RefusalKind::Handshake => ProbePart::Connection,
         RefusalKind::HostKeyUnknown | RefusalKind::HostKeyChanged => ProbePart::HostKey,
         RefusalKind::Authentication | RefusalKind::Credential => ProbePart::Authentication,
-        RefusalKind::Session | RefusalKind::Shell | RefusalKind::Invalid => ProbePart::Shell,
+        RefusalKind::Session | RefusalKind::Shell | RefusalKind::Invalid | RefusalKind::Nowhere => ProbePart::Shell,
         RefusalKind::Become => ProbePart::Sudo,
     };
     (part, refusal.message)

@@ -118,6 +118,7 @@ impl DemoHost {
         self.shape.tasks.close();
         // A task that hangs must not keep the demo from ending.
         let _ = timeout(Duration::from_secs(5), self.shape.tasks.wait()).await;
+        self.shape.end_held().await;
     }
 }
 
@@ -251,6 +252,18 @@ async fn serve(channel: Channel<Msg>, handle: server::Handle, shape: Arc<Shape>)
 }
 
 impl Shape {
+    /// Ends what outlives its connection: `transport/ssh` has each command write its process group down.
+    async fn end_held(&self) {
+        let marks = std::fs::read_dir(self.dir.join(".cache/douse")).into_iter().flatten().flatten();
+        for mark in marks.filter(|entry| entry.path().extension().is_some_and(|name| name == "s")) {
+            let text = std::fs::read_to_string(mark.path()).unwrap_or_default();
+            let group = text.strip_prefix("start ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+            if let Some(group) = group {
+                kill(group, "KILL").await;
+            }
+        }
+    }
+
     fn spawn(&self) -> io::Result<Child> {
         let path =
             format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", self.dir.join("bin").display());

@@ -12,11 +12,12 @@ use crate::id::AttemptId;
 use crate::inventory::Server;
 use crate::limits;
 use crate::runbook::ready::{Ready, ReadyAction};
-use crate::transport::{Ending, Finished, Job, Killed, Permit, RemoteAction};
+use crate::transport::{Ending, Finished, Hold, Job, Killed, Permit, RemoteAction};
 
 use super::Run;
 
 /// What the host gets to see.
+#[derive(Clone)]
 pub(super) struct Sent {
     pub attempt: AttemptId,
     pub server: Arc<Server>,
@@ -24,6 +25,8 @@ pub(super) struct Sent {
     pub become_user: Option<String>,
     pub timeout: Duration,
     pub output_bytes_max: usize,
+    pub hold: Hold,
+    pub awaits_reboot: bool,
 }
 
 impl Run<'_> {
@@ -73,7 +76,8 @@ fn timed_out(finished: Finished) -> Finished {
         | Ending::Signalled(_)
         | Ending::TimedOut(_)
         | Ending::NotStarted(_)
-        | Ending::Lost(_)) => other,
+        | Ending::Lost(_)
+        | Ending::Rebooted(_)) => other,
     };
     Finished { ending, ..finished }
 }
@@ -98,6 +102,8 @@ fn job(sent: Sent) -> Job {
         timeout: sent.timeout + limits::PAUSE_WITHIN_STEP_MAX,
         output_bytes_max: sent.output_bytes_max,
         permit: Permit::default(),
+        hold: sent.hold,
+        awaits_reboot: sent.awaits_reboot,
     }
 }
 
@@ -116,5 +122,6 @@ pub(super) fn outcome(ending: Ending) -> Outcome {
             message: refusal.message,
         },
         Ending::Lost(message) => Outcome::Lost(message),
+        Ending::Rebooted(message) => Outcome::Rebooted(message),
     }
 }

@@ -15,20 +15,20 @@ use crate::id::AttemptId;
 use crate::runbook::plan::{PlanError, PlannedStep, PlannedUndo};
 use crate::runbook::ready::{self, Ready, ReadyAction, StepResult};
 use crate::store::StoreError;
-use crate::transport::Ending;
+use crate::transport::{Ending, Finished, Hold, RefusalKind};
 
 use super::output::Printed;
 use super::{Run, attempt, place_name};
 
 /// What stands at a place of the plan.
 #[derive(Clone)]
-enum Planned {
+pub(super) enum Planned {
     Step(PlannedStep),
     Undo(PlannedStep, PlannedUndo),
 }
 
 impl Planned {
-    fn step(&self) -> &PlannedStep {
+    pub(super) fn step(&self) -> &PlannedStep {
         match self {
             Self::Step(step) | Self::Undo(step, _) => step,
         }
@@ -41,7 +41,30 @@ impl Planned {
         }
     }
 
-    fn become_user(&self) -> Option<String> {
+    /// Whether it is to be found again when the connection or the engine ends first. What may be run again need not be.
+    fn is_held(&self) -> bool {
+        match self {
+            Self::Step(step) => !step.idempotent || step.expect_disconnect,
+            Self::Undo(..) => true,
+        }
+    }
+
+    /// Whether it ends well only on a new boot of its host.
+    pub(super) fn awaits_reboot(&self) -> bool {
+        match self {
+            Self::Step(step) => step.expect_disconnect,
+            Self::Undo(..) => false,
+        }
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Step(step) => step.timeout_secs,
+            Self::Undo(_, undo) => undo.timeout_secs,
+        })
+    }
+
+    pub(super) fn become_user(&self) -> Option<String> {
         match self {
             Self::Step(step) => step.become_user.clone(),
             Self::Undo(_, undo) => undo.become_user.clone(),
@@ -68,12 +91,8 @@ impl Run<'_> {
     /// Runs one attempt: intent, effect, outcome.
     pub(super) async fn attempt(&mut self, place: Place, number: u32, timeout: Duration) -> Result<(), StoreError> {
         let planned = self.planned(place)?;
-        self.inputs.now = self.time.now();
+        let made = self.make_ready(&planned);
         let plan = &self.loaded.plan;
-        let made = match &planned {
-            Planned::Step(step) => ready::step(plan, step, &self.inputs),
-            Planned::Undo(step, undo) => ready::undo(plan, step, undo, &self.inputs),
-        };
         let policy = self.engine.policy();
         let refusal = match (made, policy.servers.get(&plan.server)) {
             (Ok(ready), Some(server)) => Ok((ready, server.clone())),
@@ -94,7 +113,8 @@ impl Run<'_> {
         };
         let attempt = AttemptId::new();
         let hash = self.inputs_hash(&ready, planned.become_user().as_deref())?;
-        let intent = Event::AttemptStarted { place, attempt, number };
+        let is_held = planned.is_held();
+        let intent = Event::AttemptStarted { place, attempt, number, is_held };
         self.write_intent(intent, Evidence::Inputs { hash }).await?;
         if self.loaded.state.in_flight.map(|flight| flight.attempt) != Some(attempt) {
             return Ok(());
@@ -107,18 +127,49 @@ impl Run<'_> {
             become_user: planned.become_user(),
             timeout,
             output_bytes_max: planned.step().output_bytes_max,
+            hold: if is_held { Hold::Claim } else { Hold::None },
+            awaits_reboot: planned.awaits_reboot(),
         };
+        failpoint::pass(match place {
+            Place::Step(_) => failpoint::ATTEMPT_INTENDED,
+            Place::Undo(_) => failpoint::UNDO_INTENDED,
+        });
+        self.carry_out(place, &planned, sent, timeout).await
+    }
+
+    /// Fills what was left open at planning.
+    pub(super) fn make_ready(&mut self, planned: &Planned) -> Result<Ready, PlanError> {
+        self.inputs.now = self.time.now();
+        match planned {
+            Planned::Step(step) => ready::step(&self.loaded.plan, step, &self.inputs),
+            Planned::Undo(step, undo) => ready::undo(&self.loaded.plan, step, undo, &self.inputs),
+        }
+    }
+
+    /// Performs an attempt whose intent is stored, and records its outcome; `timeout` is what it was given in all.
+    pub(super) async fn carry_out(
+        &mut self,
+        place: Place,
+        planned: &Planned,
+        sent: attempt::Sent,
+        timeout: Duration,
+    ) -> Result<(), StoreError> {
+        let attempt = sent.attempt;
         // A person's cancel ends steps; what undoes them is left to end.
         let cancel = match place {
             Place::Step(_) => self.cancel.clone(),
             Place::Undo(_) => CancellationToken::new(),
         };
-        let [intended, performed, recorded] = match place {
-            Place::Step(_) => [failpoint::ATTEMPT_INTENDED, failpoint::ATTEMPT_PERFORMED, failpoint::ATTEMPT_RECORDED],
-            Place::Undo(_) => [failpoint::UNDO_INTENDED, failpoint::UNDO_PERFORMED, failpoint::UNDO_RECORDED],
+        let [performed, recorded] = match place {
+            Place::Step(_) => [failpoint::ATTEMPT_PERFORMED, failpoint::ATTEMPT_RECORDED],
+            Place::Undo(_) => [failpoint::UNDO_PERFORMED, failpoint::UNDO_RECORDED],
         };
-        failpoint::pass(intended);
-        let mut finished = self.perform(sent, &cancel).await;
+        let mut finished = self.perform(sent.clone(), &cancel).await;
+        if let Some(message) = nowhere(&finished, sent.hold) {
+            // Written down before anything is run: whoever finds it after a crash must not look for it in vain.
+            self.unheld(place, attempt, message).await?;
+            finished = self.perform(attempt::Sent { hold: Hold::None, ..sent.clone() }, &cancel).await;
+        }
         failpoint::pass(performed);
         let is_sensitive = planned.step().sensitive;
         if let (Ending::TimedOut(_), false) = (&finished.ending, is_sensitive) {
@@ -128,7 +179,7 @@ impl Run<'_> {
         }
         let raw = [&finished.stdout, &finished.stderr].map(|stream| Printed::of(stream, &super::Mask::default()));
         let [text, errors] = raw.each_ref().map(Printed::text);
-        let (outcome, values) = read(&planned, place, attempt::outcome(finished.ending), &text);
+        let (outcome, values) = read(planned, place, attempt::outcome(finished.ending), &text);
         if is_sensitive {
             // Whatever shows it from now on: a later step, a refused value, the runbook's outputs.
             self.mask.hide(raw.iter().flat_map(|printed| [printed.head.as_str(), printed.tail.as_str()]));
@@ -138,7 +189,7 @@ impl Run<'_> {
         // What a sensitive step printed may be in the outcome's message.
         let told = if is_sensitive { String::new() } else { self.mask.apply(&outcome.to_string()) };
         tracing::info!(
-            execution = %self.loaded.row.id, step = place_name(&self.loaded, place), number, outcome = told, "attempt ended"
+            execution = %self.loaded.row.id, step = place_name(&self.loaded, place), %attempt, outcome = told, "attempt ended"
         );
         let evidence = if is_sensitive {
             Evidence::Output { stdout: stdout.hidden(), stderr: stderr.hidden() }
@@ -147,8 +198,23 @@ impl Run<'_> {
         };
         self.ended(place, attempt, outcome, evidence).await?;
         failpoint::pass(recorded);
+        if sent.hold != Hold::None {
+            self.engine.transport.forget(&sent.server, attempt);
+        }
         self.remember(place, Some((text, errors)), values);
         Ok(())
+    }
+
+    /// Records that nothing holds an attempt on its host.
+    async fn unheld(&mut self, place: Place, attempt: AttemptId, reason: String) -> Result<(), StoreError> {
+        tracing::warn!(execution = %self.loaded.row.id, %attempt, reason, "nothing holds this attempt on its host");
+        self.engine.metrics.attempt_unheld();
+        self.write(move |_, fresh, _| {
+            let is_ours = fresh.state.in_flight.map(|flight| flight.attempt) == Some(attempt);
+            let event = Event::AttemptUnheld { place, attempt, reason: reason.clone() };
+            Ok(if is_ours { vec![(event, Evidence::None)] } else { Vec::new() })
+        })
+        .await
     }
 
     /// Records how an attempt ended, with what follows from it as the execution is then.
@@ -192,7 +258,7 @@ impl Run<'_> {
         self.inputs.steps.insert(planned.id.clone(), result);
     }
 
-    fn planned(&self, place: Place) -> Result<Planned, StoreError> {
+    pub(super) fn planned(&self, place: Place) -> Result<Planned, StoreError> {
         let steps = &self.loaded.plan.steps;
         let found = match place {
             Place::Step(index) => steps.get(index).cloned().map(Planned::Step),
@@ -227,6 +293,16 @@ impl Run<'_> {
             "workdir": ready.workdir, "become": become_user,
         });
         payload_hash(&inputs).map_err(|error| StoreError::Defect(error.to_string()))
+    }
+}
+
+/// Why the host could not hold an attempt that it was to hold.
+fn nowhere(finished: &Finished, hold: Hold) -> Option<String> {
+    match &finished.ending {
+        Ending::NotStarted(refusal) if refusal.kind == RefusalKind::Nowhere && hold != Hold::None => {
+            Some(refusal.message.clone())
+        }
+        _ => None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::store::attempts::{self, AttemptEnd, AttemptRow, OutputRow};
 use crate::store::details::{self, DetailsChange};
 use crate::store::executions::{self, ExecutionChange};
 use crate::store::steps::{self, StepRow};
-use crate::store::{AttemptEnding, Db, Json, StoreError, Stream};
+use crate::store::{AttemptEnding, AttemptHold, Db, Json, StoreError, Stream};
 
 use super::{Evidence, Loaded};
 use crate::engine::execute::output::Printed;
@@ -69,6 +69,8 @@ pub(super) fn write_details(
             | Event::StepSkipped { .. }
             | Event::StepRefused { .. }
             | Event::AttemptStarted { .. }
+            | Event::AttemptUnheld { .. }
+            | Event::Reattached { .. }
             | Event::AttemptFinished { .. }
             | Event::Halted { .. }
             | Event::Continued
@@ -197,7 +199,7 @@ pub(super) fn write_attempt(
     evidence: &Evidence,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if let Event::AttemptStarted { place, attempt, number } = event {
+    if let Event::AttemptStarted { place, attempt, number, is_held } = event {
         let step_run_id = *ids.get(place).ok_or_else(|| {
             StoreError::Defect(format!("execution {} has no step row for its attempt {attempt}", loaded.row.id))
         })?;
@@ -213,8 +215,11 @@ pub(super) fn write_attempt(
             signal: None,
             kill_confirmed: None,
             error_message: None,
+            hold: if *is_held { AttemptHold::Held } else { AttemptHold::Plain },
         };
         attempts::insert(db, &row)?;
+    } else if let Event::AttemptUnheld { attempt, .. } = event {
+        attempts::unhold(db, *attempt)?;
     } else if let Event::AttemptFinished { attempt, outcome, .. } = event {
         attempts::finish(db, *attempt, &attempt_end(outcome), now)?;
         if let Evidence::Output { stdout, stderr } = evidence {
@@ -232,13 +237,14 @@ fn attempt_end(outcome: &Outcome) -> AttemptEnd {
         Outcome::TimedOut { is_confirmed } => (AttemptEnding::TimedOut, None, Some(*is_confirmed)),
         Outcome::Cancelled { is_confirmed } => (AttemptEnding::Cancelled, None, Some(*is_confirmed)),
         Outcome::Unsent { .. } | Outcome::NotStarted { .. } => (AttemptEnding::NotStarted, None, None),
-        Outcome::Lost(_) => (AttemptEnding::Lost, None, None),
+        Outcome::Lost(_) | Outcome::Rebooted(_) => (AttemptEnding::Lost, None, None),
     };
     let error_message = match outcome {
         Outcome::Exited(_) => None,
-        Outcome::BadOutput { message, .. } | Outcome::NotStarted { message, .. } | Outcome::Lost(message) => {
-            Some(message.clone())
-        }
+        Outcome::BadOutput { message, .. }
+        | Outcome::NotStarted { message, .. }
+        | Outcome::Lost(message)
+        | Outcome::Rebooted(message) => Some(message.clone()),
         Outcome::Signalled(_) | Outcome::TimedOut { .. } | Outcome::Cancelled { .. } | Outcome::Unsent { .. } => {
             Some(outcome.to_string())
         }

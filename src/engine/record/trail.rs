@@ -66,7 +66,16 @@ pub(super) fn entries(event: &Event, evidence: &Evidence, state: &State, of: &Ma
                 finished(*place, state, plan, fields),
             )]
         }
-        Event::AttemptStarted { place, attempt, number } => {
+        Event::Reattached { place, attempt } => {
+            vec![(EventKind::Reattached, of_place(*place, state, plan, json!({"idempotencyKey": attempt})))]
+        }
+        Event::AttemptUnheld { place, attempt, reason } => {
+            let fields = json!({"errorCode": "UNHELD", "errorMessage": reason, "idempotencyKey": attempt});
+            let (kind, mut payload) = updated(state, fields);
+            merge(&mut payload, of_place(*place, state, plan, json!({})));
+            vec![(kind, payload)]
+        }
+        Event::AttemptStarted { place, attempt, number, .. } => {
             let inputs_hash = match evidence {
                 Evidence::Inputs { hash } => hash.as_str(),
                 Evidence::None | Evidence::Output { .. } | Evidence::Results { .. } => "",

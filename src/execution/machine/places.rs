@@ -52,7 +52,16 @@ pub(super) fn over(step: &mut StepState, at: Timestamp, status: StepStatus) -> C
     Ok(())
 }
 
-pub(super) fn start(state: &mut State, at: Timestamp, flight: InFlight, number: u32) -> Change {
+/// The place of the attempt that is under way and can be found again on its host.
+pub(super) fn held(state: &mut State, flight: InFlight) -> Result<&mut StepState, &'static str> {
+    if state.in_flight != Some(flight) {
+        return Err("this attempt is not under way");
+    }
+    let step = state.at_mut(flight.place).ok_or("there is no such place")?;
+    if step.is_held { Ok(step) } else { Err("nothing holds this attempt") }
+}
+
+pub(super) fn start(state: &mut State, at: Timestamp, flight: InFlight, number: u32, is_held: bool) -> Change {
     if state.halted_since.is_some() {
         return Err("the kill switch keeps it");
     }
@@ -66,6 +75,7 @@ pub(super) fn start(state: &mut State, at: Timestamp, flight: InFlight, number: 
     step.status = StepStatus::Running;
     step.attempts += 1;
     step.tries += 1;
+    step.is_held = is_held;
     step.retry_at = None;
     step.started_at.get_or_insert(at);
     state.in_flight = Some(flight);
@@ -93,7 +103,7 @@ pub(super) fn finish_attempt(
     let step = state.at_mut(place).ok_or("there is no such place")?;
     step.outcome = Some(outcome.clone());
     step.is_touched |= outcome.may_have_effect();
-    step.lost += u32::from(matches!(outcome, Outcome::Lost(_)));
+    step.lost += u32::from(outcome.is_unseen());
     match after {
         After::RetryAt(retry_at) => {
             step.retry_at = Some(*retry_at);
@@ -103,7 +113,9 @@ pub(super) fn finish_attempt(
             step.status = StepStatus::Pending;
             Ok(())
         }
-        After::Completed if outcome.exit_code().is_none() => Err("a missing exit status is never success"),
+        After::Completed if outcome.exit_code().is_none() && !matches!(outcome, Outcome::Rebooted(_)) => {
+            Err("a missing exit status is never success")
+        }
         After::Completed => over(step, at, StepStatus::Completed),
         After::Failed => over(step, at, StepStatus::Failed),
         After::TimedOut => over(step, at, StepStatus::Timeout),

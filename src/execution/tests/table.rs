@@ -9,7 +9,7 @@ fn situations() -> Vec<(&'static str, State)> {
     let with = |events: &[Event]| replay(events.iter().map(|event| (born(), event))).unwrap();
     let approved = created(&plan(2));
     let attempt = AttemptId(uuid::Uuid::nil());
-    let started = |place, number| Event::AttemptStarted { place, attempt, number };
+    let started = |place, number| Event::AttemptStarted { place, attempt, number, is_held: true };
     let ended = |place, code, after| Event::AttemptFinished { place, attempt, outcome: Outcome::Exited(code), after };
     let first = Place::Step(0);
     let lost = Event::AttemptFinished {
@@ -87,9 +87,11 @@ fn events() -> Vec<Event> {
         Event::ConditionMet { place },
         Event::StepSkipped { place },
         Event::StepRefused { place, code: text(), message: text() },
-        Event::AttemptStarted { place, attempt, number: 1 },
-        Event::AttemptStarted { place: Place::Undo(0), attempt, number: 1 },
+        Event::AttemptStarted { place, attempt, number: 1, is_held: true },
+        Event::AttemptStarted { place: Place::Undo(0), attempt, number: 1, is_held: true },
         Event::AttemptFinished { place, attempt, outcome: Outcome::Exited(0), after: After::Completed },
+        Event::AttemptUnheld { place, attempt, reason: text() },
+        Event::Reattached { place, attempt },
         Event::Halted { reason: text() },
         Event::Continued,
         Event::CancelRequested { by: by.clone(), reason: None },

@@ -133,7 +133,7 @@ fn what_may_still_run_is_not_undone_and_keeps_its_target() {
         let mut run = Run::claimed(plan(2));
         run.attempt(Place::Step(0), 1, OK);
         let (place, attempt) = (Place::Step(1), AttemptId::new());
-        run.record(Event::AttemptStarted { place, attempt, number: 1 });
+        run.record(Event::AttemptStarted { place, attempt, number: 1, is_held: true });
         if is_cancelled {
             run.record(Event::CancelRequested { by: "ann".to_owned(), reason: None });
         }
@@ -191,7 +191,7 @@ fn cancel_kills_the_step_and_then_the_policy_rules() {
     for after_cancel in [true, false] {
         let mut run = Run::claimed(Plan { rollback: RollbackPolicy { after_cancel, ..policy() }, ..plan(2) });
         let attempt = AttemptId::new();
-        run.record(Event::AttemptStarted { place: Place::Step(0), attempt, number: 1 });
+        run.record(Event::AttemptStarted { place: Place::Step(0), attempt, number: 1, is_held: true });
         run.record(Event::CancelRequested { by: "ann".to_owned(), reason: None });
         assert_eq!(run.next(), Effect::AwaitAttempt { place: Place::Step(0), attempt });
         let outcome = Outcome::Cancelled { is_confirmed: true };
@@ -251,7 +251,7 @@ fn a_lost_step_is_interrupted_and_keeps_its_target() {
 fn a_lost_step_that_is_asked_to_stop_is_interrupted_all_the_same() {
     let mut run = Run::claimed(plan(1));
     let attempt = AttemptId::new();
-    run.record(Event::AttemptStarted { place: Place::Step(0), attempt, number: 1 });
+    run.record(Event::AttemptStarted { place: Place::Step(0), attempt, number: 1, is_held: true });
     run.record(Event::CancelRequested { by: "ann".to_owned(), reason: None });
     let outcome = Outcome::Lost("reset".to_owned());
     run.record(Event::AttemptFinished { place: Place::Step(0), attempt, outcome, after: After::Interrupted });

@@ -14,8 +14,8 @@ use crate::audit::canonical::sha256_hex;
 use crate::limits;
 use crate::runbook::context::{PREFIX, RESERVED};
 use crate::runbook::model::{
-    AllowedServers, Approval, BlastRadiusSpec, CircuitBreakerSpec, CountWindow, Guard, Mode, OsType, Parameter,
-    ParameterKind, RateLimit, RateScope, Risk, RollbackPolicy, Runbook, RunbookStatus, TargetSpec,
+    AllowedServers, Approval, BlastRadiusSpec, CircuitBreakerSpec, CountWindow, Guard, Mode, OnInterrupted, OsType,
+    Parameter, ParameterKind, RateLimit, RateScope, Risk, RollbackPolicy, Runbook, RunbookStatus, TargetSpec,
 };
 use crate::runbook::parameters;
 
@@ -66,6 +66,7 @@ pub(super) fn runbook(raw: RawRunbook, source: &str, places: &mut Places<'_>) ->
         target: target(raw.target),
         guard,
         rollback: rollback(raw.rollback),
+        on_interrupted: raw.on_interrupted.unwrap_or(OnInterrupted::careful()),
         outputs: raw.outputs.map(Texts::pairs).unwrap_or_default(),
         steps: steps::steps(raw.steps, places),
         triggers: triggers::triggers(raw.triggers.unwrap_or_default(), places),

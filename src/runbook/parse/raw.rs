@@ -12,14 +12,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::runbook::model::{Mode, OsType, ParameterKind, RateScope, Risk, RunbookStatus};
+use crate::runbook::model::{Mode, OnInterrupted, OsType, ParameterKind, RateScope, Risk, RunbookStatus};
 
 /// A remediation: what to run on which server for which alerts, and how to undo it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Douse runbook", extend("x-douse-reserved" = [
     "concurrency", "defaults", "secrets", "verify", "on_failure", "on_success", "finally", "notify", "schedule",
-    "on_resolved", "on_interrupted",
+    "on_resolved",
 ]))]
 pub(super) struct RawRunbook {
     /// `douse/v1`.
@@ -84,6 +84,8 @@ pub(super) struct RawRunbook {
     pub(super) target: Option<RawTarget>,
     pub(super) guard: Option<RawGuard>,
     pub(super) rollback: Option<RawRollback>,
+    /// When it is unknown what became of a step: `hold` (default) waits for a person, `rollback` undoes, `fail` ends.
+    pub(super) on_interrupted: Option<OnInterrupted>,
     /// Name → template; the run's results.
     pub(super) outputs: Option<Texts>,
     /// Run in this order, or in that of `step_order`.
@@ -284,7 +286,7 @@ pub(super) enum RawAfter {
 #[schemars(extend("x-douse-reserved" = [
     "http", "wait", "approve", "assert", "verify", "runbook", "notify", "set", "parallel", "max_parallel", "block", "rescue",
     "always", "run_on", "stdin", "until", "failed_when", "finish_when", "finish_message", "for_each", "check_command",
-    "dry_run_command", "expect_disconnect", "on_interrupted",
+    "dry_run_command",
 ]))]
 pub(super) struct RawStep {
     /// `steps.<id>` in templates; default: made from the name.
@@ -337,6 +339,8 @@ pub(super) struct RawStep {
     pub(super) no_log: Option<bool>,
     /// Running it twice does no harm; default false.
     pub(super) idempotent: Option<bool>,
+    /// It starts its host anew, and ends well on a new boot within its time; default false.
+    pub(super) expect_disconnect: Option<bool>,
     /// Run as this user by sudo; `true` is root.
     #[serde(rename = "become")]
     pub(super) become_user: Option<User>,
@@ -543,4 +547,4 @@ macro_rules! word_schemas {
     )+ };
 }
 
-word_schemas!(Mode, RunbookStatus, OsType, Risk, RateScope, ParameterKind);
+word_schemas!(Mode, OnInterrupted, RunbookStatus, OsType, Risk, RateScope, ParameterKind);

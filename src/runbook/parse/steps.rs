@@ -74,6 +74,7 @@ fn step(mut raw: RawStep, number: usize, before: &[Step], places: &mut Places<'_
         capture_output: raw.capture_output.unwrap_or(true),
         sensitive: raw.sensitive.or(raw.no_log).unwrap_or(false),
         idempotent: raw.idempotent.unwrap_or(false),
+        expect_disconnect: raw.expect_disconnect.unwrap_or(false),
         become_user,
         env: variables(raw.env, &path("env"), places),
         workdir: raw.workdir,

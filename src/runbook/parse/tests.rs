@@ -155,7 +155,6 @@ fn keys_that_cannot_be_run_yet_are_refused_by_name() {
         "finish_when",
         "check_command",
         "dry_run_command",
-        "expect_disconnect",
         "stdin",
         "run_on",
         "verify",

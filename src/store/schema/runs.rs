@@ -126,6 +126,7 @@ diesel::table! {
         signal -> Nullable<Text>,
         kill_confirmed -> Nullable<Bool>,
         error_message -> Nullable<Text>,
+        hold -> Text,
     }
 }
 

@@ -90,6 +90,7 @@ macro_rules! text_enum {
 text_enum!(
     AlertStatus,
     AttemptEnding,
+    AttemptHold,
     AuthType,
     BatchState,
     BlackoutEffect,

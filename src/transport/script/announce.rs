@@ -18,6 +18,8 @@ const NOISE_BYTES_MAX: usize = 16 * 1024;
 /// Which shell announces itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
+    /// The one that looks after a held attempt ([`super::hold`]).
+    Hello,
     /// The login user's.
     Login,
     /// The one that `sudo` started.
@@ -27,6 +29,7 @@ pub enum Stage {
 impl Stage {
     const fn word(self) -> &'static str {
         match self {
+            Self::Hello => "hello",
             Self::Login => "login",
             Self::Become => "become",
         }
@@ -39,7 +42,7 @@ pub(super) fn say(attempt: AttemptId, stage: Stage) -> String {
     format!("{line}; {line} >&2; unset douse_pg")
 }
 
-fn prefix(attempt: AttemptId, stage: Stage) -> String {
+pub(super) fn prefix(attempt: AttemptId, stage: Stage) -> String {
     format!("douse:{attempt}:{}:", stage.word())
 }
 
@@ -67,6 +70,13 @@ impl Stripper {
         let login = (last_stage == Stage::Become).then(|| prefix(attempt, Stage::Login).into_bytes());
         let last = prefix(attempt, last_stage).into_bytes();
         Self { login, last, is_open: false, noise: Vec::new(), groups: Groups::default() }
+    }
+
+    /// The same for a stream that begins with the announcement of `stage`, or has none.
+    pub fn only(attempt: AttemptId, stage: Option<Stage>) -> Self {
+        let last = stage.map(|stage| prefix(attempt, stage).into_bytes());
+        let (is_open, noise) = (last.is_none(), Vec::new());
+        Self { login: None, last: last.unwrap_or_default(), is_open, noise, groups: Groups::default() }
     }
 
     /// Takes the next bytes of the stream and returns those that are the command's.

@@ -13,14 +13,17 @@
 //! * `become` pipes the whole inner script to the shell that `sudo` starts, with the password, if there is one, as the
 //!   first line of that pipe.
 //!
-//! The next step of this protocol has its place in [`compose`]: a claim per attempt that only the first can make, the
-//! command detached with its output in capped files, and the exit code by rename, so that a later connection can
-//! re-attach with the same attempt id. It replaces [`run`]'s last lines and adds a second script, which looks.
+//! A held attempt ([`hold`]) puts this script into another one, which claims the attempt, starts the command detached,
+//! and lets later connections find it.
 //!
-//! Pure: called from `ssh/session` and `ssh/kill`.
+//! Pure: called from `ssh/session`, `ssh/held` and `ssh/kill`.
 
 pub mod announce;
+pub mod hold;
+#[cfg(test)]
+mod hold_tests;
 pub mod kill;
+pub mod said;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +43,8 @@ pub struct Script {
     pub text: Zeroizing<String>,
     /// The announcement after which the command runs: by the login user's shell, or by the one that `sudo` started.
     pub last_stage: Stage,
+    /// An announcement inside what the command prints, when the attempt is held.
+    pub inner_stage: Option<Stage>,
 }
 
 /// What cannot be put into a script.
@@ -83,18 +88,58 @@ fn wrap(
     become_password: Option<&str>,
 ) -> Result<Script, ScriptError> {
     let last_stage = if become_user.is_some() { Stage::Become } else { Stage::Login };
-    let inner = Zeroizing::new(inner(attempt, last_stage, place, action)?);
-    let text = match become_user {
-        None => inner,
-        Some(user) => Zeroizing::new(outer(attempt, user, become_password, &inner)?),
-    };
-    Ok(Script { attempt, text, last_stage })
+    let text = text(&Told::Streams(attempt), place, action, become_user, become_password)?;
+    Ok(Script { attempt, text, last_stage, inner_stage: None })
+}
+
+/// Where the login user's shell says that the command starts now.
+enum Told {
+    /// On both streams.
+    Streams(AttemptId),
+    /// In a file of the held attempt; the streams are the command's alone.
+    File(AttemptId),
+}
+
+impl Told {
+    const fn attempt(&self) -> AttemptId {
+        match self {
+            Self::Streams(attempt) | Self::File(attempt) => *attempt,
+        }
+    }
+
+    /// First lines: what has to be known before anything is exported, for that could change how it is found.
+    const fn first(&self) -> &str {
+        match self {
+            Self::Streams(_) => announce::READ_GROUP,
+            Self::File(_) => hold::READ_START,
+        }
+    }
+
+    /// Last lines before the command.
+    fn say(&self) -> String {
+        match self {
+            Self::Streams(attempt) => announce::say(*attempt, Stage::Login),
+            Self::File(_) => hold::SAY_START.to_owned(),
+        }
+    }
+}
+
+fn text(
+    told: &Told,
+    place: &Place<'_>,
+    action: &str,
+    become_user: Option<&str>,
+    become_password: Option<&str>,
+) -> Result<Zeroizing<String>, ScriptError> {
+    let Some(user) = become_user else { return inner(told.first(), &told.say(), place, action).map(Zeroizing::new) };
+    let say = announce::say(told.attempt(), Stage::Become);
+    let inner = Zeroizing::new(inner(announce::READ_GROUP, &say, place, action)?);
+    outer(told, user, become_password, &inner).map(Zeroizing::new)
 }
 
 /// Environment, folder, announcement, action; runs as the user who shall run the action.
-fn inner(attempt: AttemptId, stage: Stage, place: &Place<'_>, action: &str) -> Result<String, ScriptError> {
-    // The group is read before anything is exported: an exported IFS or PATH would change how.
-    let mut text = format!("{{\n{}\n", announce::READ_GROUP);
+fn inner(first: &str, say: &str, place: &Place<'_>, action: &str) -> Result<String, ScriptError> {
+    let mut text = format!("{{\n{first}\n");
     for (name, value) in place.environment {
         if !is_variable_name(name) {
             return Err(ScriptError::VariableName(name.clone()));
@@ -107,12 +152,13 @@ fn inner(attempt: AttemptId, stage: Stage, place: &Place<'_>, action: &str) -> R
         let _ = writeln!(text, "CDPATH= cd -- {} >/dev/null || exit 1", quote(dir, || "`workdir`".into())?);
     }
     // From here on the shell needs no more input: it has read the whole compound command.
-    let _ = writeln!(text, "{}\nexec </dev/null\n{action}\nexit $?\n}}", announce::say(attempt, stage));
+    let _ = writeln!(text, "{say}\nexec </dev/null\n{action}\nexit $?\n}}");
     Ok(text)
 }
 
 /// Starts `sudo`, and hands it the inner script.
-fn outer(attempt: AttemptId, user: &str, password: Option<&str>, inner: &str) -> Result<String, ScriptError> {
+fn outer(told: &Told, user: &str, password: Option<&str>, inner: &str) -> Result<String, ScriptError> {
+    let attempt = told.attempt();
     if user.is_empty() || user.starts_with('-') {
         return Err(ScriptError::BecomeUser(user.to_owned()));
     }
@@ -134,8 +180,8 @@ fn outer(attempt: AttemptId, user: &str, password: Option<&str>, inner: &str) ->
         "{{\n{read}\n{say}\n\
          case $(command -v printf) in printf) ;; *) echo 'the shell of this host has no builtin printf' >&2; exit 1;; esac\n\
          {feed}\nexit $?\n}}\n",
-        read = announce::READ_GROUP,
-        say = announce::say(attempt, Stage::Login),
+        read = told.first(),
+        say = told.say(),
     ))
 }
 

@@ -13,7 +13,7 @@ use crate::inventory::tests::server;
 use crate::transport::Permit;
 
 /// Each has its own parser; together they are `/bin/sh` nearly everywhere.
-const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+pub(super) const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
 
 fn job(action: RemoteAction) -> Job {
     Job {
@@ -26,10 +26,12 @@ fn job(action: RemoteAction) -> Job {
         timeout: Duration::from_secs(10),
         output_bytes_max: 1024,
         permit: Permit::default(),
+        hold: crate::transport::Hold::None,
+        awaits_reboot: false,
     }
 }
 
-fn command(text: &str) -> Job {
+pub(super) fn command(text: &str) -> Job {
     job(RemoteAction::Command(text.into()))
 }
 

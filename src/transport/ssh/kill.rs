@@ -11,7 +11,7 @@ use russh::{ChannelWriteHalf, Sig};
 use tokio::time::timeout;
 
 use super::pool::Pool;
-use super::session::Session;
+use super::session::{Input, Session};
 use crate::limits;
 use crate::transport::script::announce::Groups;
 use crate::transport::script::{Script, ScriptError, kill};
@@ -22,7 +22,7 @@ const LOOK_TIME: Duration = Duration::from_secs(20);
 /// The script says one word; the rest is complaints.
 const OUTPUT_BYTES_MAX: usize = 4096;
 
-/// Ends the groups of `job`.
+/// Ends the groups of `job`, whose own session is `write`.
 pub(super) async fn kill(
     pool: &Pool,
     job: &Job,
@@ -33,6 +33,15 @@ pub(super) async fn kill(
     // sshd 7.9 and later passes it to the session's group; others ignore it. It costs nothing, and it is all that can
     // be done when no second session can be had.
     let _ = timeout(limits::SSH_LINGER, write.signal(Sig::TERM)).await;
+    let killed = end_groups(pool, job, become_password, groups).await;
+    if killed != Killed::Confirmed {
+        let _ = timeout(limits::SSH_LINGER, write.signal(Sig::KILL)).await;
+    }
+    killed
+}
+
+/// Ends these groups, and looks whether they are gone.
+pub(super) async fn end_groups(pool: &Pool, job: &Job, become_password: Option<&str>, groups: Groups) -> Killed {
     let grace = pool.options.kill_grace;
     let user = job.become_user.as_deref();
     let is_command_gone = match groups.command {
@@ -44,11 +53,7 @@ pub(super) async fn kill(
         Some(group) => end(pool, job, kill::compose(group, grace, None, None)).await,
         None => true,
     };
-    if is_command_gone && is_login_gone {
-        return Killed::Confirmed;
-    }
-    let _ = timeout(limits::SSH_LINGER, write.signal(Sig::KILL)).await;
-    Killed::Unconfirmed
+    if is_command_gone && is_login_gone { Killed::Confirmed } else { Killed::Unconfirmed }
 }
 
 /// Runs a kill script; says whether it saw the group gone.
@@ -58,7 +63,7 @@ async fn end(pool: &Pool, job: &Job, script: Result<Script, ScriptError>) -> boo
         let script = script.map_err(|error| error.to_string())?;
         let session = Session::start(opened, &job.server, &script, OUTPUT_BYTES_MAX).await;
         let mut session = session.map_err(|refusal| refusal.message)?;
-        session.upload(&script);
+        session.upload(&script, Input::Ends);
         session.drive().await;
         Ok::<_, String>(session.finish(None).await)
     };

@@ -6,14 +6,19 @@
 //! | [`host_key`] | whether the host is the pinned one, before any authentication |
 //! | [`auth`] | how to log in; secrets are read here, when a connection is made |
 //! | [`pool`] | one connection per server, four sessions at most, idle expiry |
-//! | [`session`] | one attempt on one channel: upload, output, exit status |
+//! | [`session`] | one script on one channel: upload, output, exit status |
+//! | [`held`] | an attempt that outlives its connection: started, followed, found again |
+//! | [`forget`] | removing what a host keeps of attempts whose outcome is stored |
 //! | [`kill`] | ending a process group on time-out or cancel, and looking whether it is gone |
 //!
 //! Each connection is a task of its own inside russh: should it panic, its channels end, and what ran on them is
-//! [`Ending::Lost`]. Nothing is ever run twice here: only what has certainly not started is tried again.
+//! found again, or [`Ending::Lost`] if nothing holds it. Nothing is ever run twice here: only what has certainly not
+//! started is tried again.
 
 mod auth;
 mod connect;
+mod forget;
+mod held;
 mod host_key;
 mod kill;
 mod pool;
@@ -26,7 +31,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Boxed, Ending, Finished, Job, Refusal, Transport};
+use super::{Boxed, Ending, Finished, Hold, Job, Refusal, Transport};
+use crate::id::AttemptId;
 use crate::inventory::Server;
 use crate::limits;
 
@@ -52,6 +58,10 @@ pub struct Options {
     pub kill_grace: Duration,
     /// Where the agent listens.
     pub agent_socket: Option<PathBuf>,
+    /// The host's file that names its boot; tests name another one to play a reboot.
+    pub boot_id: String,
+    /// What a host keeps of an attempt that is not needed any more is removed after this at the latest.
+    pub forget_after: Duration,
 }
 
 impl Default for Options {
@@ -66,6 +76,8 @@ impl Default for Options {
             idle_expiry: limits::SSH_IDLE_EXPIRY,
             kill_grace: limits::KILL_GRACE,
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
+            boot_id: "/proc/sys/kernel/random/boot_id".to_owned(),
+            forget_after: limits::HELD_FORGET_AFTER,
         }
     }
 }
@@ -86,20 +98,23 @@ impl Observer for () {
 
 /// Runs attempts over SSH.
 pub struct SshTransport {
-    pool: pool::Pool,
+    pool: Arc<pool::Pool>,
+    forget: forget::Forget,
     observer: Arc<dyn Observer>,
 }
 
 impl SshTransport {
     /// A transport without connections.
     pub fn new(options: Options, observer: Arc<dyn Observer>) -> Self {
-        Self { pool: pool::Pool::new(Arc::new(options), Arc::clone(&observer)), observer }
+        let pool = Arc::new(pool::Pool::new(Arc::new(options), Arc::clone(&observer)));
+        Self { forget: forget::Forget::new(&pool), pool, observer }
     }
 
     fn observe(&self, finished: &Finished) {
         match &finished.ending {
             Ending::NotStarted(refusal) => self.observer.failed(refusal.kind.as_str()),
             Ending::Lost(_) => self.observer.failed("lost"),
+            Ending::Rebooted(_) => self.observer.failed("rebooted"),
             Ending::Exited(_) | Ending::Signalled(_) | Ending::TimedOut(_) | Ending::Cancelled(_) => {}
         }
     }
@@ -114,10 +129,17 @@ impl Transport for SshTransport {
 
     fn run<'a>(&'a self, job: Job, cancel: CancellationToken) -> Boxed<'a, Finished> {
         Box::pin(async move {
-            let finished = session::run(&self.pool, &job, &cancel).await;
+            let finished = match job.hold {
+                Hold::None => session::run(&self.pool, &job, &cancel).await,
+                Hold::Claim | Hold::Attach { .. } => held::run(&self.pool, &job, &cancel).await,
+            };
             self.observe(&finished);
             finished
         })
+    }
+
+    fn forget(&self, server: &Arc<Server>, attempt: AttemptId) {
+        self.forget.later(server, attempt);
     }
 
     /// Ends all connections, whatever runs on them, and waits until they are closed.

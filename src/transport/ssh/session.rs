@@ -1,4 +1,5 @@
-//! One attempt on one channel: the script goes up, output and the exit status come down.
+//! One script on one channel: it goes up, output and the exit status come down. [`run`] runs an attempt that nothing holds
+//! on the host; `held` follows one that is held.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use crate::inventory::Server;
 use crate::limits;
 use crate::transport::capture::Capture;
 use crate::transport::script::announce::{Groups, Stage, Stripper};
+use crate::transport::script::said::{Listener, Report, Said};
 use crate::transport::script::{self, Script};
-use crate::transport::{Ending, Finished, Job, Killed, Refusal, RefusalKind};
+use crate::transport::{Captured, Ending, Finished, Job, Killed, Refusal, RefusalKind};
 
 /// SSH_EXTENDED_DATA_STDERR, RFC 4254 §5.2.
 const STDERR: u32 = 1;
@@ -50,7 +52,7 @@ pub(super) async fn run(pool: &Pool, job: &Job, cancel: &CancellationToken) -> F
             Err(refusal) => return Finished::not_started(refusal),
         },
     };
-    session.upload(&script);
+    session.upload(&script, Input::Ends);
     drop(script);
     let stopped = tokio::select! {
         biased;
@@ -69,7 +71,7 @@ pub(super) async fn run(pool: &Pool, job: &Job, cancel: &CancellationToken) -> F
     session.finish(ending).await
 }
 
-async fn become_password(job: &Job) -> Result<Option<Zeroizing<String>>, Refusal> {
+pub(super) async fn become_password(job: &Job) -> Result<Option<Zeroizing<String>>, Refusal> {
     match (&job.become_user, &job.server.become_password_file) {
         (Some(_), Some(file)) => secret_file::read_line(file, "the password file for sudo").await.map(Some),
         _ => Ok(None),
@@ -89,16 +91,18 @@ pub(super) struct Session {
     fate: Fate,
     server: String,
     last_stage: Stage,
-    stdout: Stream,
-    stderr: Stream,
+    pub(super) stdout: Stream,
+    pub(super) stderr: Stream,
     exit: Option<Exit>,
     /// The host has closed the channel, or the connection is gone.
-    is_over: bool,
+    pub(super) is_over: bool,
     /// The script is on its way: from then on it may run, though we never hear that it arrived.
     is_sent: Arc<AtomicBool>,
     upload: Option<JoinHandle<()>>,
     linger: Option<Linger>,
     is_closed: bool,
+    /// Of a held attempt: this session was to start it.
+    pub(super) is_first: bool,
     /// Given back when the session is dropped.
     _place: (Use, Option<OwnedSemaphorePermit>),
 }
@@ -108,18 +112,57 @@ enum Exit {
     Signal(String),
 }
 
-struct Stream {
-    stripper: Stripper,
-    capture: Capture,
+/// Whether the script's shell gets more to read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Input {
+    /// The script is all.
+    Ends,
+    /// It asks for words ([`Session::say`]).
+    Stays,
+}
+
+pub(super) struct Stream {
+    pub(super) stripper: Stripper,
+    /// Of a held attempt: what its host says between the command's bytes.
+    listener: Option<Listener>,
+    /// Of a held attempt: the announcement of the shell that `sudo` started.
+    pub(super) inner: Stripper,
+    pub(super) said: Vec<Said>,
+    pub(super) capture: Capture,
 }
 
 impl Stream {
     fn new(script: &Script, bytes_max: usize) -> Self {
-        Self { stripper: Stripper::new(script.attempt, script.last_stage), capture: Capture::new(bytes_max) }
+        Self {
+            stripper: Stripper::new(script.attempt, script.last_stage),
+            listener: (script.last_stage == Stage::Hello).then(|| Listener::new(script.attempt)),
+            inner: Stripper::only(script.attempt, script.inner_stage),
+            said: Vec::new(),
+            capture: Capture::new(bytes_max),
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        self.capture.push(&self.stripper.push(bytes));
+        let bytes = self.stripper.push(bytes);
+        let Some(listener) = &mut self.listener else { return self.capture.push(&bytes) };
+        if self.said.iter().any(|said| matches!(said, Said::End(_))) {
+            // What the shells around the script have to say about its end.
+            return;
+        }
+        let (bytes, said) = listener.push(&bytes);
+        self.said.extend(said);
+        self.capture.push(&self.inner.push(&bytes));
+    }
+
+    /// What was kept; `dropped` more bytes came and were not sent.
+    pub(super) fn finish(&mut self, dropped: u64) -> Captured {
+        if let Some(listener) = &mut self.listener {
+            let rest = listener.rest();
+            self.capture.push(&self.inner.push(&rest));
+        }
+        let mut captured = std::mem::replace(&mut self.capture, Capture::new(0)).finish();
+        captured.total += dropped;
+        captured
     }
 }
 
@@ -155,6 +198,7 @@ impl Session {
             upload: None,
             linger: None,
             is_closed: false,
+            is_first: false,
             _place: (connection, slot),
         };
         let name = session.server.clone();
@@ -176,15 +220,58 @@ impl Session {
     }
 
     /// Sends the script while output is already read: a host that writes before it reads must not block both.
-    pub(super) fn upload(&mut self, script: &Script) {
+    pub(super) fn upload(&mut self, script: &Script, input: Input) {
         let bytes = script.text.as_bytes().to_vec();
         let (write, is_sent) = (Arc::clone(&self.write), Arc::clone(&self.is_sent));
         self.upload = Some(tokio::spawn(async move {
             is_sent.store(true, Ordering::SeqCst);
             // Errors show as the end of the channel.
             let _ = write.data_bytes(bytes).await;
-            let _ = write.eof().await;
+            if input == Input::Ends {
+                let _ = write.eof().await;
+            }
         }));
+    }
+
+    /// Sends a word to the script that waits for it. Whoever does not take it in time has gone, which shows elsewhere.
+    pub(super) async fn say(&self, word: &str) {
+        let _ = timeout(limits::SSH_LINGER, self.write.data_bytes(format!("{word}\n").into_bytes())).await;
+    }
+
+    /// Reads the next message, or waits until `at`; `false` when it is that time.
+    pub(super) async fn read_until(&mut self, at: Instant) -> bool {
+        match timeout_at(at, self.read.wait()).await {
+            Ok(Some(message)) => self.take(message),
+            Ok(None) => self.is_over = true,
+            Err(_) => return false,
+        }
+        true
+    }
+
+    /// The host's last word about a held attempt, once both streams are at their end.
+    pub(super) fn last_word(&self) -> Option<Report> {
+        let is_end = |said: &Said| matches!(said, Said::End(_));
+        let report = self.stdout.said.iter().find_map(|said| match said {
+            Said::End(report) => report.clone(),
+            Said::Found | Said::Exit => None,
+        });
+        report.filter(|_| self.stderr.said.iter().any(is_end))
+    }
+
+    /// The command of a held attempt ended before it began.
+    pub(super) fn refusal_of_command(&mut self, code: Option<i32>, is_become: bool) -> Refusal {
+        let said = if is_become {
+            [self.stderr.inner.noise(), self.stdout.inner.noise()].join(" ")
+        } else {
+            self.stderr.capture.text()
+        };
+        let how = code.map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"));
+        self.refusal(&how, &said, is_become)
+    }
+
+    /// The script's shell has ended.
+    pub(super) fn has_exited(&self) -> bool {
+        self.exit.is_some()
     }
 
     /// Reads until the session is over. May be dropped and called again.
@@ -277,12 +364,16 @@ impl Session {
         // sshd gives the session's place away only after our CLOSE.
         self.is_closed = timeout(limits::SSH_LINGER, self.write.close()).await.is_ok();
         let ending = ending.unwrap_or_else(|| self.ending());
-        let Self { stdout, stderr, .. } = &mut self;
-        let taken = |stream: &mut Stream| std::mem::replace(&mut stream.capture, Capture::new(0)).finish();
-        Finished { ending, stdout: taken(stdout), stderr: taken(stderr) }
+        Finished { ending, stdout: self.stdout.finish(0), stderr: self.stderr.finish(0) }
     }
 
-    fn ending(&self) -> Ending {
+    /// Gives the session's place back to the host.
+    pub(super) async fn close(&mut self) {
+        self.is_closed = timeout(limits::SSH_LINGER, self.write.close()).await.is_ok();
+    }
+
+    /// How the script's shell ended, where its exit status says all.
+    pub(super) fn ending(&self) -> Ending {
         let has_started = self.stdout.stripper.has_started() || self.stderr.stripper.has_started();
         match &self.exit {
             Some(Exit::Code(code)) if has_started => Ending::Exited(i32::try_from(*code).unwrap_or(i32::MAX)),
@@ -307,10 +398,14 @@ impl Session {
             Exit::Signal(name) => format!("signal {name}"),
         };
         let said = [self.stderr.stripper.noise(), self.stdout.stripper.noise()].join(" ");
-        let said: String = said.trim().chars().take(400).collect();
-        let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
         let is_sudo = self.last_stage == Stage::Become
             && (self.stdout.stripper.has_logged_in() || self.stderr.stripper.has_logged_in());
+        self.refusal(&how, &said, is_sudo)
+    }
+
+    fn refusal(&self, how: &str, said: &str, is_sudo: bool) -> Refusal {
+        let said: String = said.trim().chars().take(400).collect();
+        let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
         let (kind, what) = if is_sudo {
             (RefusalKind::Become, "sudo did not start the command; allow it in sudoers, or set `become_password_file`")
         } else {

@@ -15,7 +15,7 @@ use crate::engine::execute::output::Printed;
 use crate::execution::{Origin, Phase, RollbackState, Status, StepStatus, Verification};
 use crate::id::{AlertId, AttemptId, BatchId, DecisionId, EpisodeId, ExecutionId, StepRunId};
 use crate::runbook::model::Mode;
-use crate::store::attempts;
+use crate::store::attempts::{self, AttemptRow};
 use crate::store::details::DetailsRow;
 use crate::store::executions::{self, ExecutionFilter, ExecutionRow};
 use crate::store::steps::{self, StepRow};
@@ -169,6 +169,9 @@ pub struct StepView {
     pub duration_ms: Option<i64>,
     /// Tries after the first.
     pub retry_attempt: i32,
+    /// What becomes of its last attempt when the connection or the engine ends first: `held` is found again, `plain` may be
+    /// run again, `weak` is neither. Null before the first attempt.
+    pub hold: Option<&'static str>,
     pub sensitive: bool,
     pub error_code: Option<String>,
     pub error_message: Option<String>,
@@ -181,16 +184,17 @@ impl StepView {
         let attempts = attempts::of_execution(db, id)?;
         let outputs = attempts::outputs_of(db, id)?;
         // Attempts come oldest first, so the last one of each step stays.
-        let last: BTreeMap<StepRunId, AttemptId> =
-            attempts.iter().map(|attempt| (attempt.step_run_id, attempt.id)).collect();
+        let last: BTreeMap<StepRunId, &AttemptRow> =
+            attempts.iter().map(|attempt| (attempt.step_run_id, attempt)).collect();
         let printed = |step: &StepRow, stream: Stream| {
-            let attempt = last.get(&step.id);
+            let attempt = last.get(&step.id).map(|attempt| &attempt.id);
             let row = outputs.iter().find(|row| Some(&row.attempt_id) == attempt && row.stream == stream);
             row.map(|row| Printed::stored(row).text()).unwrap_or_default()
         };
         let shown = rows.into_iter().map(|row| Self {
             stdout: printed(&row, Stream::Stdout),
             stderr: printed(&row, Stream::Stderr),
+            hold: last.get(&row.id).map(|attempt| attempt.hold.as_str()),
             id: row.id,
             step_order: row.step_order,
             step_id: row.step_id,

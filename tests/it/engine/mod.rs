@@ -6,6 +6,7 @@ mod acts;
 mod crash;
 mod dispatch;
 mod metrics;
+mod reattach;
 mod recover;
 mod runs;
 mod secrets;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use douse::cli::demo::sshd::{ClientKey, DemoHost};
 use douse::inventory::{Auth, Server};
 use douse::runbook::model::OsType;
-use douse::transport::{Ending, Job, Killed, RefusalKind, Transport};
+use douse::transport::{Ending, Hold, Job, Killed, RefusalKind, Transport};
 
 use super::{exit, file, is_alive, job, run, transport, until};
 
@@ -64,8 +64,10 @@ async fn a_demo_host_runs_commands_in_its_directory_with_its_own_programs() {
 
     let (_, stdout, _) = exit(&transport, &server, "head -c 3000000 /dev/zero | tr '\\0' x").await;
     assert!(stdout.contains("bytes left out"), "much output passes");
-    let killed = run(&transport, job(&server, "kill -SEGV $$")).await;
-    assert_eq!(killed.ending, Ending::Signalled("SEGV".into()));
+    for (hold, ending) in [(Hold::Claim, Ending::Exited(128 + 11)), (Hold::None, Ending::Signalled("SEGV".into()))] {
+        let killed = run(&transport, Job { hold, ..job(&server, "kill -SEGV $$") }).await;
+        assert_eq!(killed.ending, ending);
+    }
     let runs = (0..8).map(|n| exit(&transport, &server, ["echo even", "echo odd"][n % 2]));
     assert!(futures_util::future::join_all(runs).await.iter().all(|(code, ..)| *code == 0), "several at once");
 }
@@ -110,6 +112,7 @@ async fn a_demo_host_that_stops_takes_its_commands_with_it() {
     let place = Place::new().await;
     let pid_file = place.path().join("pid");
     let (transport, job) = (transport(), job(&place.server(), "echo $$ > pid; sleep 300"));
+    let job = Job { timeout: Duration::from_secs(3), ..job };
     let running = tokio::spawn(async move { run(&transport, job).await });
     let pid = file(&pid_file).await;
     let Place { dir: _dir, host } = place;

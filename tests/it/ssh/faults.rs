@@ -10,7 +10,7 @@ use douse::transport::probe::probe;
 use douse::transport::ssh::{Options, SshTransport};
 use douse::transport::{Ending, RefusalKind, Transport};
 
-use super::{exit, file, is_alive, job, options, run, transport, until};
+use super::{exit, file, is_alive, job, options, run, transport, unheld, until};
 use crate::support::sshd::{Sshd, Sudo, free_address};
 
 #[tokio::test]
@@ -80,12 +80,12 @@ async fn a_handshake_that_is_always_dropped_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_connection_that_dies_under_a_command_is_lost_and_never_success() {
+async fn a_connection_that_dies_under_a_command_that_nothing_holds_is_lost_and_never_success() {
     let sshd = Sshd::start();
     let (transport, server) = (transport(), sshd.server("web1"));
     let pid_file = sshd.dir().join("pid");
     let command = format!("echo partial; echo $$ > {}; sleep 300", pid_file.display());
-    let (finished, pid) = tokio::join!(run(&transport, job(&server, &command)), async {
+    let (finished, pid) = tokio::join!(run(&transport, unheld(&server, &command)), async {
         let pid = file(&pid_file).await;
         sshd.signal_sessions("KILL");
         pid
@@ -106,7 +106,7 @@ async fn a_host_that_freezes_under_a_command_is_noticed_by_keepalives() {
     let pid_file = sshd.dir().join("pid");
     let command = format!("echo $$ > {}; sleep 300", pid_file.display());
     let start = Instant::now();
-    let (finished, pid) = tokio::join!(run(&transport, job(&sshd.server("web1"), &command)), async {
+    let (finished, pid) = tokio::join!(run(&transport, unheld(&sshd.server("web1"), &command)), async {
         let pid = file(&pid_file).await;
         sshd.signal_sessions("STOP");
         pid
@@ -121,7 +121,7 @@ async fn a_host_that_freezes_under_a_command_is_noticed_by_keepalives() {
 async fn a_session_that_ends_without_an_exit_status_is_lost() {
     let sshd = Sshd::start();
     // The session's shell kills the sshd that serves it.
-    let finished = run(&transport(), job(&sshd.server("web1"), "echo x; kill -KILL $PPID; sleep 300")).await;
+    let finished = run(&transport(), unheld(&sshd.server("web1"), "echo x; kill -KILL $PPID; sleep 300")).await;
     assert!(matches!(&finished.ending, Ending::Lost(_)), "{:?}", finished.ending);
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use douse::transport::{Ending, Job, Killed, Transport};
 use tokio_util::sync::CancellationToken;
 
-use super::{exit, file, is_alive, job, run, transport};
+use super::{exit, file, is_alive, job, run, transport, unheld};
 use crate::support::sshd::{Sshd, Sudo};
 
 /// Three generations, one of which ignores TERM.
@@ -124,7 +124,7 @@ async fn a_kill_that_cannot_be_seen_is_not_confirmed() {
     std::fs::set_permissions(sshd.dir(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let command =
         format!("rm -f {}/authorized_keys; echo $$ > {}/pid; sleep 300", sshd.dir().display(), sshd.dir().display());
-    let slow = Job { timeout: Duration::from_secs(1), ..job(&sshd.server_for("web1", "ops"), &command) };
+    let slow = Job { timeout: Duration::from_secs(1), ..unheld(&sshd.server_for("web1", "ops"), &command) };
     let finished = run(&transport(), slow).await;
     assert_eq!(finished.ending, Ending::TimedOut(Killed::Unconfirmed));
     let pid = file(&sshd.dir().join("pid")).await;

@@ -4,6 +4,8 @@ mod become_user;
 mod demo_host;
 mod faults;
 mod harness;
+mod held;
+mod held_place;
 mod kill;
 mod login;
 mod run;
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 use douse::id::AttemptId;
 use douse::inventory::Server;
 use douse::transport::ssh::{Options, SshTransport};
-use douse::transport::{Ending, Finished, Job, Permit, RemoteAction, Transport};
+use douse::transport::{Ending, Finished, Hold, Job, Permit, RemoteAction, Transport};
 use tokio_util::sync::CancellationToken;
 
 /// The documented bounds, but for the patience between TERM and KILL.
@@ -39,7 +41,14 @@ fn job(server: &Server, command: &str) -> Job {
         timeout: Duration::from_secs(60),
         output_bytes_max: 1024 * 1024,
         permit: Permit::default(),
+        hold: Hold::Claim,
+        awaits_reboot: false,
     }
+}
+
+/// The same without anything that outlives the connection.
+fn unheld(server: &Server, command: &str) -> Job {
+    Job { hold: Hold::None, ..job(server, command) }
 }
 
 async fn run(transport: &SshTransport, job: Job) -> Finished {

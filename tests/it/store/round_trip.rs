@@ -185,6 +185,7 @@ on_both_engines! {
             signal: None,
             kill_confirmed: None,
             error_message: None,
+            hold: AttemptHold::Held,
         };
         let output = |stream, head: &str| OutputRow {
             attempt_id: attempt.id,

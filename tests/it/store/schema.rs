@@ -240,6 +240,7 @@ fn words() -> BTreeMap<String, BTreeSet<String>> {
         "alerts.status": AlertStatus,
         "approval_batches.state": BatchState,
         "attempts.ending": AttemptEnding,
+        "attempts.hold": AttemptHold,
         "audit_events.event_type": EventKind,
         "blackouts.effect": BlackoutEffect,
         "blackouts.recurrence": Recurrence,

@@ -80,6 +80,7 @@ impl Setup {
         let dir = TempDir::with_prefix("douse-sshd-").unwrap();
         // sshd reads authorized_keys as the user who logs in.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(dir.path().join("home")).unwrap();
         for name in ["host_key", "user_key"] {
             keygen(&dir.path().join(name), "");
         }
@@ -140,6 +141,11 @@ impl Sshd {
     /// A folder of this host: host key, user key, log, and whatever a test puts there.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// `HOME` of its sessions, unless it has accounts of its own.
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
     }
 
     /// The private key that is accepted.
@@ -265,13 +271,18 @@ impl Sshd {
         for line in &self.setup.config {
             let _ = writeln!(text, "{line}");
         }
-        // bash reads ~/.bashrc for a command over SSH unless it believes to be a shell within a shell: what stands in the
-        // file of whoever runs the tests would cost each command its time. Accounts of the harness have none.
-        let shell = self.setup.users.is_empty().then(|| ("SHLVL".to_owned(), "2".to_owned()));
-        let env: Vec<String> =
-            shell.iter().chain(&self.setup.env).map(|(name, value)| format!("\"{name}={value}\"")).collect();
-        if !env.is_empty() {
-            let _ = writeln!(text, "SetEnv {}", env.join(" "));
+        let mut pairs: Vec<String> = self.setup.env.iter().map(|(name, value)| format!("\"{name}={value}\"")).collect();
+        if self.setup.users.is_empty() {
+            // bash reads its files for a command over SSH unless it believes to be a shell within a shell: what stands there
+            // would cost each command its time.
+            pairs.push("\"SHLVL=2\"".to_owned());
+            // What Douse keeps on a host shall not come into the home of whoever runs the tests.
+            if !self.setup.env.iter().any(|(name, _)| name == "HOME") {
+                pairs.push(format!("\"HOME={}\"", self.home().display()));
+            }
+        }
+        if !pairs.is_empty() {
+            let _ = writeln!(text, "SetEnv {}", pairs.join(" "));
         }
         let path = self.dir.path().join("sshd_config");
         fs::write(&path, text).unwrap();

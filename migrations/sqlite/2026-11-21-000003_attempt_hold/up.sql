@@ -1,0 +1,2 @@
+-- Whether an attempt is found again on its host when its connection or its engine ends first.
+ALTER TABLE attempts ADD COLUMN hold TEXT NOT NULL DEFAULT 'plain' CHECK (hold IN ('held', 'plain', 'weak'));
