@@ -211,7 +211,9 @@ impl Held<'_> {
             session.say("stop").await;
         }
         self.session = session;
-        let rest = timeout(limits::SSH_LINGER_MAX, self.rest(is_over)).await.ok().flatten();
+        // A host that says that nothing is left can be asked for what it has kept.
+        let is_known = is_over || killed == Killed::Confirmed;
+        let rest = timeout(limits::SSH_LINGER_MAX, self.rest(is_known)).await.ok().flatten();
         let report = rest.unwrap_or_default();
         let Some(mut session) = self.session.take() else { return lost(ending(killed)) };
         session.close().await;
@@ -265,11 +267,11 @@ impl Held<'_> {
         }
     }
 
-    /// The rest of the output; `is_over`: also when the connection is gone.
-    async fn rest(&mut self, is_over: bool) -> Option<Report> {
+    /// The rest of the output; `is_known`: also when the connection is gone.
+    async fn rest(&mut self, is_known: bool) -> Option<Report> {
         let is_gone = self.session.as_ref().is_none_or(|session| session.is_over);
         if is_gone {
-            if !is_over {
+            if !is_known {
                 return None;
             }
             self.open().await.ok()?;
