@@ -10,6 +10,16 @@ pub const WEBHOOK_ALERTS_MAX: usize = 10_000;
 pub const WEBHOOK_COMMIT_TIMEOUT: Duration = Duration::from_millis(4_500);
 /// A webhook whose body has not come by then is answered 503.
 pub const WEBHOOK_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A webhook's body up to this, bytes, is parsed where it is read; a larger one would hold up other requests.
+pub const WEBHOOK_INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Deliveries that may wait for the database; the next one is answered 503 at once.
+pub const INGEST_WAITING_MAX: usize = 4_096;
+/// KiB of bodies that may wait for the database. More than [`WEBHOOK_BODY_BYTES_MAX`], or the largest never would fit.
+pub const INGEST_WAITING_KIB_MAX: usize = 128 * 1024;
+/// So many alerts, or more by one delivery, are stored in one transaction.
+pub const INGEST_ALERTS_TOGETHER: usize = 5_000;
+/// So many bytes of bodies, or more by one delivery, are stored in one transaction.
+pub const INGEST_BYTES_TOGETHER: usize = 8 * 1024 * 1024;
 /// Alertmanager's API answers within this, or is asked again later.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Times that an Alertmanager is asked for the same alerts.

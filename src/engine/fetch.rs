@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 use super::Engine;
-use super::receive::{Incoming, ReceiveError, keep};
+use super::receive::{Incoming, ReceiveError};
 use crate::alert::Labels;
 use crate::alert::wire::{self, Delivery, Entry, WireError};
 use crate::limits::{FETCH_FILTERS_MAX, FETCH_QUEUE_MAX, FETCH_TIMEOUT, FETCH_TRIES, WEBHOOK_BODY_BYTES_MAX};
@@ -143,7 +143,7 @@ async fn ask(engine: &Engine, wanted: &Wanted) -> Result<(), FetchError> {
         remote_addr: None,
         content_type: Some("application/json".to_owned()),
     };
-    let receipt = keep(&engine.store, incoming, delivery, engine.clock.now()).await?;
+    let receipt = engine.ingest.keep(incoming, delivery, engine.clock.now()).await?;
     engine.received(source, &receipt);
     Ok(())
 }

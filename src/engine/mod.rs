@@ -57,6 +57,8 @@ pub struct Engine {
     pub transport: Arc<dyn Transport>,
     pub metrics: Arc<Metrics>,
     pub wake: Wake,
+    /// The way of deliveries into the database.
+    pub ingest: receive::Ingest,
     /// Alerts to be asked for at their Alertmanager.
     pub fetch: fetch::Queue,
     pub in_flight: InFlight,
@@ -72,7 +74,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that starts nothing by itself; [`schedule::start`] does.
+    /// An engine that takes deliveries and starts nothing by itself; [`schedule::start`] does. Call it inside a runtime.
     pub fn new(
         store: Store,
         clock: Clock,
@@ -82,6 +84,7 @@ impl Engine {
         source: PolicySource,
     ) -> Arc<Self> {
         Arc::new(Self {
+            ingest: receive::Ingest::start(store.clone()),
             store,
             clock,
             transport,

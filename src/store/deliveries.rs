@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use serde_json::Value;
 
+use super::ingest::CHUNK;
 use super::schema::{deliveries, quarantined_alerts};
 use super::types::cleaned;
 use super::{Db, DeliveryFormat, Json, Page, Paged, StoreError, each_backend};
@@ -45,18 +46,20 @@ pub struct QuarantinedRow {
     pub created_at: Timestamp,
 }
 
-/// Stores a delivery.
-pub fn insert(db: &mut Db, row: &DeliveryRow) -> Result<(), StoreError> {
-    let row = &*cleaned!(row; content_type, receiver, group_key, external_url);
-    each_backend!(db, c => diesel::insert_into(deliveries::table).values(row).execute(c))?;
+/// Stores deliveries.
+pub fn insert(db: &mut Db, rows: &[DeliveryRow]) -> Result<(), StoreError> {
+    let clean = |row: &DeliveryRow| cleaned!(row; content_type, receiver, group_key, external_url).into_owned();
+    for some in rows.chunks(CHUNK) {
+        let some: Vec<DeliveryRow> = some.iter().map(clean).collect();
+        each_backend!(db, c => diesel::insert_into(deliveries::table).values(&some).execute(c))?;
+    }
     Ok(())
 }
 
 /// Stores what could not be taken.
 pub fn quarantine(db: &mut Db, rows: &[QuarantinedRow]) -> Result<(), StoreError> {
-    // PostgreSQL takes 65,535 values in one statement.
     let rows: Vec<QuarantinedRow> = rows.iter().map(|row| cleaned!(row; reason).into_owned()).collect();
-    for some in rows.chunks(1_000) {
+    for some in rows.chunks(CHUNK) {
         each_backend!(db, c => diesel::insert_into(quarantined_alerts::table).values(some).execute(c))?;
     }
     Ok(())

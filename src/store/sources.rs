@@ -16,14 +16,15 @@ pub struct SourceRow {
     pub deliveries: i64,
 }
 
-/// Notes that `name` delivered at `now`.
-pub fn seen(db: &mut Db, name: &str, now: Timestamp) -> Result<(), StoreError> {
-    let row = SourceRow { name: name.to_owned(), first_seen_at: now, last_delivery_at: now, deliveries: 1 };
+/// Notes that `name` delivered so often, last at `now`.
+pub fn seen(db: &mut Db, name: &str, count: usize, now: Timestamp) -> Result<(), StoreError> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let row = SourceRow { name: name.to_owned(), first_seen_at: now, last_delivery_at: now, deliveries: count };
     each_backend!(db, c => diesel::insert_into(sources::table)
         .values(&row)
         .on_conflict(sources::name)
         .do_update()
-        .set((sources::last_delivery_at.eq(now), sources::deliveries.eq(sources::deliveries + 1)))
+        .set((sources::last_delivery_at.eq(now), sources::deliveries.eq(sources::deliveries + count)))
         .execute(c))?;
     Ok(())
 }

@@ -1,9 +1,10 @@
-//! One delivery's rows: read what is known, apply each alert, write all of it.
+//! The rows of deliveries of one source: read what is known, apply each alert, write all of it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
+use super::queue::Parcel;
 use super::{AlertResult, Incoming, Receipt, Taken};
 use crate::alert::Alert;
 use crate::alert::episode::{Outcome, Sighting, observe};
@@ -18,36 +19,38 @@ use crate::store::{
     sources,
 };
 
-/// One delivery on its way into the database.
+/// Deliveries of one source on their way into the database.
 pub(super) struct Intake<'db> {
     db: &'db mut Db,
-    now: Timestamp,
-    delivery: Delivery,
-    group: Value,
-    /// By fingerprint: as stored, then as this delivery has changed them.
+    source: String,
+    /// By fingerprint: as stored, then as the deliveries have changed them.
     latest: HashMap<String, EpisodeRow>,
-    /// By identity: what was told before, then what this delivery told.
+    /// By identity: what was told before, then what the deliveries told.
     known: HashMap<String, (AlertId, EpisodeId)>,
     /// Episodes to be written, by id, which is by age.
     begun: BTreeMap<EpisodeId, EpisodeRow>,
     changed: BTreeMap<EpisodeId, EpisodeRow>,
+    deliveries: Vec<DeliveryRow>,
     alerts: Vec<AlertRow>,
     quarantined: Vec<QuarantinedRow>,
-    receipt: Receipt,
     /// Episodes that fire after all.
     reopened: Vec<EpisodeId>,
 }
 
+/// The delivery that is being applied.
+struct Current {
+    now: Timestamp,
+    group: Value,
+    receipt: Receipt,
+}
+
 impl<'db> Intake<'db> {
-    pub(super) fn new(
-        db: &'db mut Db,
-        incoming: &Incoming,
-        mut delivery: Delivery,
-        now: Timestamp,
-    ) -> Result<Self, StoreError> {
-        lock_ingest(db, &incoming.source)?;
+    /// `parcels` are of one source.
+    pub(super) fn new(db: &'db mut Db, parcels: &[Parcel]) -> Result<Self, StoreError> {
+        let source = parcels.first().map(|parcel| parcel.incoming.source.clone()).unwrap_or_default();
+        lock_ingest(db, &source)?;
         let (mut fingerprints, mut hashes) = (Vec::new(), Vec::new());
-        for entry in &delivery.entries {
+        for entry in parcels.iter().flat_map(|parcel| &parcel.delivery.entries) {
             if let Entry::Alert { alert, .. } = entry {
                 fingerprints.push(alert.fingerprint.as_str());
                 hashes.push(identity_hash(alert));
@@ -55,12 +58,51 @@ impl<'db> Intake<'db> {
         }
         fingerprints.sort_unstable();
         fingerprints.dedup();
-        let latest = ingest::latest(db, &incoming.source, &fingerprints)?;
-        let known = ingest::known(db, &incoming.source, &hashes.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let latest = ingest::latest(db, &source, &fingerprints)?;
+        let known = ingest::known(db, &source, &hashes.iter().map(String::as_str).collect::<Vec<_>>())?;
+        Ok(Self {
+            db,
+            source,
+            latest,
+            known,
+            begun: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            deliveries: Vec::new(),
+            alerts: Vec::new(),
+            quarantined: Vec::new(),
+            reopened: Vec::new(),
+        })
+    }
+
+    /// Applies them in their order, and writes; a receipt for each.
+    pub(super) fn store(mut self, parcels: Vec<Parcel>) -> Result<Vec<Receipt>, StoreError> {
+        let Some(now) = parcels.iter().map(|parcel| parcel.now).max() else { return Ok(Vec::new()) };
+        let receipts: Vec<Receipt> = parcels.into_iter().map(|parcel| self.apply(parcel)).collect();
+        let Self { db, source, reopened, deliveries: rows, .. } = self;
+        let ended: Vec<EpisodeId> = receipts.iter().flat_map(|receipt| &receipt.ended).copied().collect();
+        if !ended.is_empty() || !reopened.is_empty() {
+            // Before the first write: what waits for these episodes is released, or revived, below.
+            lock_decisions(db)?;
+        }
+        sources::seen(db, &source, rows.len(), now)?;
+        deliveries::insert(db, &rows)?;
+        deliveries::quarantine(db, &self.quarantined)?;
+        // Those that end come first, or two episodes of one alert would be open at once.
+        ingest::update_episodes(db, &self.changed.into_values().collect::<Vec<_>>())?;
+        ingest::insert_episodes(db, &self.begun.into_values().collect::<Vec<_>>())?;
+        ingest::insert_alerts(db, &self.alerts)?;
+        decisions::release_episodes(db, &ended, now)?;
+        decisions::revive_episodes(db, &reopened, now)?;
+        Ok(receipts)
+    }
+
+    fn apply(&mut self, parcel: Parcel) -> Receipt {
+        let Parcel { incoming, mut delivery, body_sha256, now } = parcel;
+        let entries = std::mem::take(&mut delivery.entries);
         let group = delivery.group();
         let receipt = Receipt {
             delivery: DeliveryId::new(),
-            results: Vec::with_capacity(delivery.entries.len()),
+            results: Vec::with_capacity(entries.len()),
             opened: Vec::new(),
             ended: Vec::new(),
             truncated_alerts: delivery.truncated_alerts,
@@ -68,79 +110,40 @@ impl<'db> Intake<'db> {
             group_labels: std::mem::take(&mut delivery.group_labels),
             receiver: delivery.receiver.clone(),
         };
-        Ok(Self {
-            db,
-            now,
-            delivery,
-            group,
-            latest,
-            known,
-            begun: BTreeMap::new(),
-            changed: BTreeMap::new(),
-            alerts: Vec::new(),
-            quarantined: Vec::new(),
-            receipt,
-            reopened: Vec::new(),
-        })
-    }
-
-    pub(super) fn store(mut self, incoming: Incoming, body_sha256: String) -> Result<Receipt, StoreError> {
-        for (position, entry) in std::mem::take(&mut self.delivery.entries).into_iter().enumerate() {
+        let mut current = Current { now, group, receipt };
+        let before = self.quarantined.len();
+        for (position, entry) in entries.into_iter().enumerate() {
             match entry {
-                Entry::Alert { alert, seen_at, raw } => {
-                    self.alert(&incoming.source, position, (*alert, seen_at), raw);
-                }
+                Entry::Alert { alert, seen_at, raw } => self.alert(&mut current, position, (*alert, seen_at), raw),
                 Entry::Quarantined { reason, raw, fingerprint, .. } => {
-                    self.quarantine(position, reason, raw, fingerprint);
+                    self.quarantine(&mut current, position, reason, raw, fingerprint);
                 }
             }
         }
-        let Self { db, now, delivery, receipt, reopened, .. } = self;
-        if !receipt.ended.is_empty() || !reopened.is_empty() {
-            // Before the first write: what waits for these episodes is released, or revived, below.
-            lock_decisions(db)?;
-        }
-        sources::seen(db, &incoming.source, now)?;
-        deliveries::insert(
-            db,
-            &DeliveryRow {
-                id: receipt.delivery,
-                source: incoming.source,
-                received_at: now,
-                remote_addr: incoming.remote_addr,
-                content_type: incoming.content_type,
-                body_sha256,
-                body: incoming.body,
-                format: delivery.format,
-                receiver: delivery.receiver,
-                group_key: delivery.group_key,
-                external_url: delivery.external_url,
-                truncated_alerts: i32::try_from(receipt.truncated_alerts).unwrap_or(i32::MAX),
-                alert_count: i32::try_from(receipt.results.len()).unwrap_or(i32::MAX),
-                quarantined_count: i32::try_from(self.quarantined.len()).unwrap_or(i32::MAX),
-            },
-        )?;
-        deliveries::quarantine(db, &self.quarantined)?;
-        // Those that end come first, or two episodes of one alert would be open at once.
-        ingest::update_episodes(db, &self.changed.into_values().collect::<Vec<_>>())?;
-        ingest::insert_episodes(db, &self.begun.into_values().collect::<Vec<_>>())?;
-        ingest::insert_alerts(db, &self.alerts)?;
-        decisions::release_episodes(db, &receipt.ended, now)?;
-        decisions::revive_episodes(db, &reopened, now)?;
-        Ok(receipt)
+        let quarantined = self.quarantined.len() - before;
+        let Current { receipt, .. } = current;
+        self.deliveries.push(delivery_row(incoming, delivery, body_sha256, now, (&receipt, quarantined)));
+        receipt
     }
 
-    fn quarantine(&mut self, position: usize, reason: String, raw: Value, fingerprint: Option<String>) {
+    fn quarantine(
+        &mut self,
+        current: &mut Current,
+        position: usize,
+        reason: String,
+        raw: Value,
+        fingerprint: Option<String>,
+    ) {
         let row = QuarantinedRow {
             id: AlertId::new(),
-            delivery_id: self.receipt.delivery,
+            delivery_id: current.receipt.delivery,
             position: i32::try_from(position).unwrap_or(i32::MAX),
             reason: reason.clone(),
             raw_json: Json(raw),
-            created_at: self.now,
+            created_at: current.now,
         };
         let taken = Taken::Quarantined;
-        self.receipt.results.push(AlertResult {
+        current.receipt.results.push(AlertResult {
             fingerprint,
             taken,
             alert: row.id,
@@ -150,30 +153,36 @@ impl<'db> Intake<'db> {
         self.quarantined.push(row);
     }
 
-    fn alert(&mut self, source: &str, position: usize, (alert, seen_at): (Alert, Option<Timestamp>), raw: Value) {
+    fn alert(
+        &mut self,
+        current: &mut Current,
+        position: usize,
+        (alert, seen_at): (Alert, Option<Timestamp>),
+        raw: Value,
+    ) {
         let identity_hash = identity_hash(&alert);
         let latest = self.latest.get(&alert.fingerprint);
         let sighting = Sighting { status: alert.status, starts_at: alert.starts_at, ends_at: alert.ends_at, seen_at };
-        let outcome = observe(latest.map(EpisodeRow::episode).as_ref(), sighting, self.now);
+        let outcome = observe(latest.map(EpisodeRow::episode).as_ref(), sighting, current.now);
         if let Some((id, episode)) = self.known.get(&identity_hash).copied() {
-            self.repeated(&alert, episode, &outcome);
+            self.repeated(current, &alert, episode, &outcome);
             let fingerprint = Some(alert.fingerprint);
             let (taken, episode) = (Taken::Duplicate, Some(episode));
-            self.receipt.results.push(AlertResult { fingerprint, taken, alert: id, episode, reason: None });
+            current.receipt.results.push(AlertResult { fingerprint, taken, alert: id, episode, reason: None });
             return;
         }
         let id = AlertId::new();
-        let episode = self.episode(source, &alert, id, &outcome);
+        let episode = self.episode(current, &alert, id, &outcome);
         self.known.insert(identity_hash.clone(), (id, episode));
         let fingerprint = Some(alert.fingerprint.clone());
         let (taken, reason) = (Taken::Stored, None);
-        self.receipt.results.push(AlertResult { fingerprint, taken, alert: id, episode: Some(episode), reason });
+        current.receipt.results.push(AlertResult { fingerprint, taken, alert: id, episode: Some(episode), reason });
         self.alerts.push(AlertRow {
             id,
-            delivery_id: self.receipt.delivery,
+            delivery_id: current.receipt.delivery,
             position: i32::try_from(position).unwrap_or(i32::MAX),
-            source: source.to_owned(),
-            received_at: self.now,
+            source: self.source.clone(),
+            received_at: current.now,
             alert_name: alert.name().to_owned(),
             severity: alert.severity().to_owned(),
             instance: alert.instance().to_owned(),
@@ -187,7 +196,7 @@ impl<'db> Intake<'db> {
             labels_json: Json(alert.labels),
             annotations_json: Json(alert.annotations),
             raw_alert_json: Json(raw),
-            group_json: Json(self.group.clone()),
+            group_json: Json(current.group.clone()),
             identity_hash,
             episode_id: episode,
             episode_relation: relation(&outcome),
@@ -198,16 +207,16 @@ impl<'db> Intake<'db> {
 
     /// A repetition of what its episode has told already changes nothing, with two exceptions: long after the episode's
     /// end it makes that end suspect, and from the API it proves that the alert still fires.
-    fn repeated(&mut self, alert: &Alert, told_in: EpisodeId, outcome: &Outcome) {
+    fn repeated(&mut self, current: &mut Current, alert: &Alert, told_in: EpisodeId, outcome: &Outcome) {
         let (Outcome::Same(episode) | Outcome::Late(episode) | Outcome::Reopened(episode)) = outcome else { return };
         let Some(row) = self.latest.get_mut(&alert.fingerprint).filter(|row| row.id == told_in) else { return };
         if row.episode() == *episode {
             return;
         }
         if episode.suspect && !row.suspect {
-            self.receipt.suspect.push(alert.clone());
+            current.receipt.suspect.push(alert.clone());
         }
-        row.set_episode(episode, self.now);
+        row.set_episode(episode, current.now);
         let row = row.clone();
         if matches!(outcome, Outcome::Reopened(_)) {
             self.reopened.push(row.id);
@@ -216,26 +225,26 @@ impl<'db> Intake<'db> {
     }
 
     /// Takes over what the alert means; answers to which episode it belongs.
-    fn episode(&mut self, source: &str, alert: &Alert, id: AlertId, outcome: &Outcome) -> EpisodeId {
+    fn episode(&mut self, current: &mut Current, alert: &Alert, id: AlertId, outcome: &Outcome) -> EpisodeId {
         if let Outcome::Superseding { old, .. } = outcome
             && let Some(mut row) = self.latest.remove(&alert.fingerprint)
         {
-            row.set_episode(old, self.now);
-            self.receipt.ended.push(row.id);
+            row.set_episode(old, current.now);
+            current.receipt.ended.push(row.id);
             self.write_back(row);
         }
         let is_firing = !matches!(outcome, Outcome::Resolved(_) | Outcome::AlreadyEnded(_) | Outcome::BeforeStart(_));
         let begins = outcome.is_new_firing() || matches!(outcome, Outcome::UnknownResolved(_));
         let known = if begins { None } else { self.latest.remove(&alert.fingerprint) };
-        let mut row = known.unwrap_or_else(|| self.new_episode(source, alert, outcome));
+        let mut row = known.unwrap_or_else(|| self.new_episode(current, alert, outcome));
         if let Outcome::Late(episode) = outcome
             && episode.suspect
             && !row.suspect
         {
-            self.receipt.suspect.push(alert.clone());
+            current.receipt.suspect.push(alert.clone());
         }
         let before = row.episode();
-        row.set_episode(outcome.episode(), if before == *outcome.episode() { row.updated_at } else { self.now });
+        row.set_episode(outcome.episode(), if before == *outcome.episode() { row.updated_at } else { current.now });
         if matches!(outcome, Outcome::Reopened(_)) {
             self.reopened.push(row.id);
         }
@@ -244,20 +253,20 @@ impl<'db> Intake<'db> {
         }
         let episode = row.id;
         if outcome.is_new_firing() {
-            self.receipt.opened.push(episode);
+            current.receipt.opened.push(episode);
         } else if matches!(outcome, Outcome::Resolved(_)) {
-            self.receipt.ended.push(episode);
+            current.receipt.ended.push(episode);
         }
         self.latest.insert(alert.fingerprint.clone(), row.clone());
         self.write_back(row);
         episode
     }
 
-    fn new_episode(&mut self, source: &str, alert: &Alert, outcome: &Outcome) -> EpisodeRow {
+    fn new_episode(&mut self, current: &Current, alert: &Alert, outcome: &Outcome) -> EpisodeRow {
         let episode = outcome.episode();
         let row = EpisodeRow {
             id: EpisodeId::new(),
-            source: source.to_owned(),
+            source: self.source.clone(),
             fingerprint: alert.fingerprint.clone(),
             number: episode.number,
             state: episode.state,
@@ -271,8 +280,8 @@ impl<'db> Intake<'db> {
             severity: alert.severity().to_owned(),
             instance: alert.instance().to_owned(),
             decide_state: if outcome.is_new_firing() { DecideState::Undecided } else { DecideState::Decided },
-            created_at: self.now,
-            updated_at: self.now,
+            created_at: current.now,
+            updated_at: current.now,
         };
         self.begun.insert(row.id, row.clone());
         row
@@ -285,6 +294,31 @@ impl<'db> Intake<'db> {
                 self.changed.insert(row.id, row);
             }
         }
+    }
+}
+
+fn delivery_row(
+    incoming: Incoming,
+    delivery: Delivery,
+    body_sha256: String,
+    now: Timestamp,
+    (receipt, quarantined): (&Receipt, usize),
+) -> DeliveryRow {
+    DeliveryRow {
+        id: receipt.delivery,
+        source: incoming.source,
+        received_at: now,
+        remote_addr: incoming.remote_addr,
+        content_type: incoming.content_type,
+        body_sha256,
+        body: incoming.body,
+        format: delivery.format,
+        receiver: delivery.receiver,
+        group_key: delivery.group_key,
+        external_url: delivery.external_url,
+        truncated_alerts: i32::try_from(receipt.truncated_alerts).unwrap_or(i32::MAX),
+        alert_count: i32::try_from(receipt.results.len()).unwrap_or(i32::MAX),
+        quarantined_count: i32::try_from(quarantined).unwrap_or(i32::MAX),
     }
 }
 

@@ -1,28 +1,29 @@
 //! A webhook's body into deliveries, alerts and episodes: all of it in one transaction, or nothing.
 //!
-//! Answers only after the commit, and decides nothing: a new firing episode is flagged `undecided` for `matching`, the
+//! Deliveries that come while others are being committed share the next commit ([`queue`]); what is too much to hold is
+//! refused at once. Answers only after the commit, and decides nothing: a new firing episode is flagged `undecided` for `matching`, the
 //! held decisions of one that ended are due at once. A re-delivery, in whatever order, split or merged, adds its raw
 //! body and nothing else. Called from `web/webhook`, and from `fetch` for alerts that a webhook left out.
 
 mod intake;
+mod queue;
 
 use thiserror::Error;
 
 use crate::alert::wire::{self, Delivery, WireError};
 use crate::alert::{Alert, Labels};
-use crate::audit::canonical::sha256_hex;
 use crate::clock::Timestamp;
 use crate::config::Source;
 use crate::failpoint;
 use crate::id::{AlertId, DeliveryId, EpisodeId};
-use crate::limits::WEBHOOK_COMMIT_TIMEOUT;
-use crate::store::Store;
+use crate::limits::{WEBHOOK_COMMIT_TIMEOUT, WEBHOOK_INLINE_BYTES_MAX};
 use crate::words::words;
 
 use super::Engine;
 use super::fetch::{Reason, Wanted};
 
-use intake::Intake;
+pub use queue::Ingest;
+use queue::Parcel;
 
 /// A request as it came, its sender authenticated.
 #[derive(Clone, Debug)]
@@ -81,58 +82,66 @@ pub enum ReceiveError {
     /// The body is at fault.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// The database is: answered 503, so that the sender tries again.
+    /// More is waiting than may wait: answered 503, so that the sender tries again.
+    #[error("too many deliveries are waiting for the database; send it again")]
+    Overloaded,
+    /// The database is at fault: answered 503, so that the sender tries again.
     #[error("the delivery could not be stored: {0}; it is worth sending again")]
     Unavailable(String),
 }
 
-/// Stores `incoming`; when this returns `Ok`, it is committed.
-pub async fn receive(store: &Store, incoming: Incoming, now: Timestamp) -> Result<Receipt, ReceiveError> {
-    // 16 MiB of JSON would hold up every other request of this thread.
-    let parsed = tokio::task::spawn_blocking(move || wire::parse(&incoming.body).map(|delivery| (incoming, delivery)));
-    let (incoming, delivery) = parsed.await.map_err(|error| ReceiveError::Unavailable(error.to_string()))??;
-    keep(store, incoming, delivery, now).await
+impl Ingest {
+    /// Stores `incoming`; when this returns `Ok`, it is committed.
+    pub async fn receive(&self, incoming: Incoming, now: Timestamp) -> Result<Receipt, ReceiveError> {
+        let is_small = incoming.body.len() <= WEBHOOK_INLINE_BYTES_MAX;
+        let understand = move || {
+            let delivery = wire::parse(&incoming.body)?;
+            Ok::<_, ReceiveError>(Parcel::new(incoming, delivery, now))
+        };
+        // 16 MiB of JSON would hold up every other request of this thread.
+        let parcel = if is_small { understand() } else { aside(understand).await? };
+        self.store(parcel?).await
+    }
+
+    /// Stores a delivery that is understood.
+    pub async fn keep(&self, incoming: Incoming, delivery: Delivery, now: Timestamp) -> Result<Receipt, ReceiveError> {
+        self.store(aside(move || Parcel::new(incoming, delivery, now)).await?).await
+    }
+
+    async fn store(&self, parcel: Parcel) -> Result<Receipt, ReceiveError> {
+        let source = parcel.incoming.source.clone();
+        let commit = self.commit(parcel).inspect_err(|error| {
+            tracing::error!(source, %error, "a delivery was refused; answered 503, the sender will repeat it");
+        })?;
+        // A commit that comes after this is no harm: the sender repeats, and a repetition changes nothing.
+        let receipt = match tokio::time::timeout(WEBHOOK_COMMIT_TIMEOUT, commit).await {
+            Ok(committed) => committed,
+            Err(_) => Err(format!("no commit within {WEBHOOK_COMMIT_TIMEOUT:?}")),
+        };
+        let receipt = receipt.map_err(|error| {
+            tracing::error!(source, error, "a delivery could not be stored; answered 503, the sender will repeat it");
+            ReceiveError::Unavailable(error)
+        })?;
+        failpoint::pass(failpoint::INGEST_COMMITTED);
+        if receipt.truncated_alerts > 0 {
+            tracing::warn!(
+                source,
+                delivery = %receipt.delivery,
+                missing = receipt.truncated_alerts,
+                "the sender left alerts out: raise or remove `max_alerts` in the receiver, or set the source's `alertmanager_url`"
+            );
+        }
+        for result in receipt.results.iter().filter(|result| result.taken == Taken::Quarantined) {
+            let reason = result.reason.as_deref().unwrap_or_default();
+            tracing::warn!(source, delivery = %receipt.delivery, alert = %result.alert, reason, "an alert is quarantined");
+        }
+        Ok(receipt)
+    }
 }
 
-/// Stores a delivery that is understood.
-pub async fn keep(
-    store: &Store,
-    incoming: Incoming,
-    delivery: Delivery,
-    now: Timestamp,
-) -> Result<Receipt, ReceiveError> {
-    let source = incoming.source.clone();
-    // Before the transaction: on SQLite, everybody else would wait for the hash of 16 MiB.
-    let hashed = tokio::task::spawn_blocking(move || (sha256_hex(&incoming.body), incoming)).await;
-    let (body_sha256, incoming) = hashed.map_err(|error| ReceiveError::Unavailable(error.to_string()))?;
-    let write = store.write(move |db| {
-        let receipt = Intake::new(db, &incoming, delivery, now)?.store(incoming, body_sha256)?;
-        failpoint::pass(failpoint::INGEST_UNCOMMITTED);
-        Ok(receipt)
-    });
-    // A commit that comes after this is no harm: the sender repeats, and a repetition changes nothing.
-    let receipt = match tokio::time::timeout(WEBHOOK_COMMIT_TIMEOUT, write).await {
-        Ok(written) => written.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no commit within {WEBHOOK_COMMIT_TIMEOUT:?}")),
-    };
-    let receipt = receipt.map_err(|error| {
-        tracing::error!(source, error, "a delivery could not be stored; answered 503, the sender will repeat it");
-        ReceiveError::Unavailable(error)
-    })?;
-    failpoint::pass(failpoint::INGEST_COMMITTED);
-    if receipt.truncated_alerts > 0 {
-        tracing::warn!(
-            source,
-            delivery = %receipt.delivery,
-            missing = receipt.truncated_alerts,
-            "the sender left alerts out: raise or remove `max_alerts` in the receiver, or set the source's `alertmanager_url`"
-        );
-    }
-    for result in receipt.results.iter().filter(|result| result.taken == Taken::Quarantined) {
-        let reason = result.reason.as_deref().unwrap_or_default();
-        tracing::warn!(source, delivery = %receipt.delivery, alert = %result.alert, reason, "an alert is quarantined");
-    }
-    Ok(receipt)
+/// Runs `work` where it holds nobody up.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ReceiveError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ReceiveError::Unavailable(error.to_string()))
 }
 
 impl Engine {

@@ -16,7 +16,7 @@ use super::error::ApiError;
 use crate::alert::wire::WireError;
 use crate::config::Source;
 use crate::engine::Engine;
-use crate::engine::receive::{AlertResult, Incoming, Receipt, ReceiveError, receive};
+use crate::engine::receive::{AlertResult, Incoming, Receipt, ReceiveError};
 use crate::limits::{WEBHOOK_BODY_BYTES_MAX, WEBHOOK_BODY_TIMEOUT};
 
 use credential::{Proof, is_proved, needs_body};
@@ -108,7 +108,7 @@ async fn take(
         remote_addr: request.peer_addr().map(|address| address.ip().to_string()),
         content_type: header(CONTENT_TYPE.as_str()),
     };
-    receive(&engine.store, incoming, engine.clock.now()).await.map_err(|error| refused(source, request, error))
+    engine.ingest.receive(incoming, engine.clock.now()).await.map_err(|error| refused(source, request, error))
 }
 
 /// The body, as long as it is within bounds.
@@ -136,6 +136,7 @@ fn refused(source: &Source, request: &HttpRequest, error: ReceiveError) -> ApiEr
         ReceiveError::Wire(WireError::NotJson(_)) => (StatusCode::BAD_REQUEST, "not_json"),
         ReceiveError::Wire(WireError::WrongShape { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_shape"),
         ReceiveError::Wire(WireError::TooManyAlerts { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_alerts"),
+        ReceiveError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         ReceiveError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     };
     if let ReceiveError::Wire(error) = &error {

@@ -4,4 +4,5 @@ mod bodies;
 mod naive;
 mod receive;
 mod rules;
+mod together;
 mod webhook;

@@ -2,7 +2,7 @@
 
 use douse::alert::episode::EpisodeState;
 use douse::clock::Timestamp;
-use douse::engine::receive::{Incoming, Receipt, Taken, receive};
+use douse::engine::receive::{Incoming, Ingest, Receipt, Taken};
 use douse::id::EpisodeId;
 use douse::store::alerts::{AlertFilter, AlertRow};
 use douse::store::episodes::{EpisodeFilter, EpisodeRow};
@@ -28,7 +28,7 @@ pub async fn post(store: &Store, body: &[u8], at: Timestamp) -> Receipt {
         remote_addr: Some("192.0.2.1".to_owned()),
         content_type: Some("application/json".to_owned()),
     };
-    receive(store, incoming, at).await.unwrap()
+    Ingest::start(store.clone()).receive(incoming, at).await.unwrap()
 }
 
 /// Everything that a re-delivery must leave as it is: all episodes and all alerts.

@@ -60,7 +60,7 @@ impl Storm {
     pub async fn strike(&self, round: &str, servers: std::ops::Range<usize>) -> Vec<EpisodeId> {
         let now = self.bench.engine.clock.now();
         let alert = |number| firing(Self::labels(round, number), now);
-        deliver(&self.bench.store, servers.map(alert).collect(), now).await
+        deliver(&self.bench.engine.ingest, servers.map(alert).collect(), now).await
     }
 
     /// The labels of server `number`'s alert.

@@ -32,7 +32,7 @@ on_both_engines! {
         });
         // Its own clock says that it began in the night, and it is decided late: neither matters.
         let night = "2026-03-03T03:00:00Z".parse().unwrap();
-        let inside = deliver(&bench.store, vec![firing(labels("inside"), night)], last_second).await[0];
+        let inside = deliver(&bench.engine.ingest, vec![firing(labels("inside"), night)], last_second).await[0];
         bench.engine.clock.advance(Duration::from_secs(3_600));
         matching::decide_waiting(&bench.engine).await.unwrap();
         assert_eq!(verdicts(inside).await.unwrap(), [DecisionVerdict::Allowed]);
@@ -42,7 +42,7 @@ on_both_engines! {
 
         // One that comes now is outside, though its own clock says that it began inside.
         let morning = "2026-03-03T09:00:00Z".parse().unwrap();
-        let outside = deliver(&bench.store, vec![firing(labels("outside"), morning)], bench.engine.clock.now()).await[0];
+        let outside = deliver(&bench.engine.ingest, vec![firing(labels("outside"), morning)], bench.engine.clock.now()).await[0];
         matching::decide_waiting(&bench.engine).await.unwrap();
         assert_eq!(verdicts(outside).await.unwrap(), [DecisionVerdict::NoMatch]);
     }
@@ -58,7 +58,7 @@ on_both_engines! {
         });
         let bench = Bench::open(fixture, Setup { runbooks: vec![file.to_string()], ..Setup::default() }).await;
         let now = bench.engine.clock.now();
-        let episode = deliver(&bench.store, vec![firing(labels("one"), now)], now).await[0];
+        let episode = deliver(&bench.engine.ingest, vec![firing(labels("one"), now)], now).await[0];
         matching::decide_waiting(&bench.engine).await.unwrap();
         let rows = bench.store.read(move |db| decisions::of_episode(db, episode)).await.unwrap();
         assert_eq!(rows[0].verdict, DecisionVerdict::Allowed, "{:#?}", rows[0].gates_json);

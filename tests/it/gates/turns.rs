@@ -108,7 +108,7 @@ async fn alerts(storm: &Storm) {
         if let Some(before) = round.checked_sub(8) {
             let now = storm.bench.engine.clock.now();
             let over = |number| resolved(Storm::labels(&format!("round {before}"), number), now.minus(MINUTE / 2), now);
-            deliver(&storm.bench.store, (0..SERVERS).rev().map(over).collect(), now).await;
+            deliver(&storm.bench.engine.ingest, (0..SERVERS).rev().map(over).collect(), now).await;
         }
     }
 }

@@ -11,7 +11,7 @@ use douse::config::Role;
 use douse::engine::dispatch::start_due;
 use douse::engine::people::breakers::{self, BreakerAct};
 use douse::engine::people::{blackouts, pauses, runbooks, servers};
-use douse::engine::receive::{AlertResult, Incoming, Taken, keep, receive};
+use douse::engine::receive::{AlertResult, Incoming, Ingest, Taken};
 use douse::engine::{gating, matching};
 use douse::execution::{Origin, Status};
 use douse::gate::GateVerdict;
@@ -20,7 +20,7 @@ use douse::gate::blackout::spec::{BlackoutSpec, OnceSpec};
 use douse::id::{EpisodeId, ExecutionId};
 use douse::store::decisions::DecisionRow;
 use douse::store::executions::{ExecutionFilter, ExecutionRow};
-use douse::store::{Page, PauseScope, RunbookOverride, Store, decisions, executions};
+use douse::store::{Page, PauseScope, RunbookOverride, decisions, executions};
 use douse::transport::fake::Answer;
 use serde_json::{Map, Value, json};
 
@@ -225,7 +225,7 @@ impl World {
 
     /// Hands a delivery in; answers to which episode each of its alerts belongs.
     pub async fn deliver(&self, alerts: Vec<Value>) -> Vec<EpisodeId> {
-        deliver(&self.bench.store, alerts, self.now()).await
+        deliver(&self.bench.engine.ingest, alerts, self.now()).await
     }
 
     /// Hands in what the Alertmanager answered when it was asked.
@@ -233,7 +233,7 @@ impl World {
         let body = Value::from(alerts).to_string().into_bytes();
         let delivery = parse_api(&body).unwrap();
         let incoming = Incoming { source: "main".to_owned(), body, remote_addr: None, content_type: None };
-        keep(&self.bench.store, incoming, delivery, self.now()).await.unwrap();
+        self.bench.engine.ingest.keep(incoming, delivery, self.now()).await.unwrap();
     }
 
     /// Every scope's alert comes, which fires for two minutes, and is decided.
@@ -356,7 +356,7 @@ impl World {
 }
 
 /// Hands a delivery in; answers to which episode each of its alerts belongs.
-pub async fn deliver(store: &Store, alerts: Vec<Value>, now: Timestamp) -> Vec<EpisodeId> {
+pub async fn deliver(ingest: &Ingest, alerts: Vec<Value>, now: Timestamp) -> Vec<EpisodeId> {
     let body = json!({
         "version": "4", "status": "firing", "receiver": "douse", "groupKey": "{}:{alertname=\"Down\"}",
         "groupLabels": {"alertname": "Down"}, "commonLabels": {"alertname": "Down"}, "commonAnnotations": {},
@@ -364,7 +364,7 @@ pub async fn deliver(store: &Store, alerts: Vec<Value>, now: Timestamp) -> Vec<E
     });
     let body = body.to_string().into_bytes();
     let incoming = Incoming { source: "main".to_owned(), body, remote_addr: None, content_type: None };
-    let receipt = receive(store, incoming, now).await.unwrap();
+    let receipt = ingest.receive(incoming, now).await.unwrap();
     let episode = |result: &AlertResult| {
         assert_ne!(result.taken, Taken::Quarantined, "{result:?}");
         result.episode.unwrap()

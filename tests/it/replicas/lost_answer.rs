@@ -6,7 +6,7 @@ use douse::clock::Clock;
 use douse::config::Role;
 use douse::engine::acts::{self, ActError};
 use douse::engine::dispatch::start_due;
-use douse::engine::receive::{Incoming, ReceiveError, Taken, receive};
+use douse::engine::receive::{Incoming, ReceiveError, Taken};
 use douse::engine::{matching, recover, replica};
 use douse::execution::Status;
 use douse::store::executions::ExecutionFilter;
@@ -73,10 +73,10 @@ async fn an_alert_whose_delivery_was_stored_without_an_answer_is_one_alert_one_d
     let place = place().await;
     let engine = &place.bench.engine;
     place.proxy.lose_answer(1);
-    let lost = receive(&engine.store, delivery(), noon()).await;
+    let lost = engine.ingest.receive(delivery(), noon()).await;
     assert!(matches!(lost, Err(ReceiveError::Unavailable(_))), "the sender repeats it: {lost:?}");
     assert_eq!(place.proxy.cuts(), 1);
-    let again = receive(&engine.store, delivery(), noon()).await.unwrap();
+    let again = engine.ingest.receive(delivery(), noon()).await.unwrap();
     assert_eq!((again.results[0].taken, again.opened.len()), (Taken::Duplicate, 0));
     let episode = again.results[0].episode.unwrap();
 

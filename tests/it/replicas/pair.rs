@@ -112,7 +112,7 @@ on_both_engines! {
         for engine in [&bench.engine, &other.engine] {
             replica::look(engine).await.unwrap();
         }
-        let episodes: Vec<EpisodeId> = deliver(&bench.store, (0..ALERTS).map(alert).collect(), noon()).await;
+        let episodes: Vec<EpisodeId> = deliver(&bench.engine.ingest, (0..ALERTS).map(alert).collect(), noon()).await;
         let (one, two) = tokio::join!(matching::decide_waiting(&bench.engine), matching::decide_waiting(&other.engine));
         one.unwrap();
         two.unwrap();
@@ -148,7 +148,7 @@ on_both_engines! {
         let bench = open(fixture, 3).await;
         let other = Other::new(&bench, HOUR).await;
         replica::look(&other.engine).await.unwrap();
-        deliver(&bench.store, (0..3).map(alert).collect(), noon()).await;
+        deliver(&bench.engine.ingest, (0..3).map(alert).collect(), noon()).await;
         matching::decide_waiting(&bench.engine).await.unwrap();
         assert_eq!(start_due(&other.engine, &other.tasks).await.unwrap(), 0);
         bench.engine.clock.advance(Duration::from_secs(4));
@@ -300,7 +300,7 @@ on_both_engines! {
         engine.clock.advance(Duration::from_secs(60));
         replica::look(engine).await.unwrap();
         assert!(engine.replica.clock_doubt().is_some_and(|doubt| doubt.contains("s ahead")));
-        let episode = deliver(&bench.store, vec![alert(0)], engine.clock.now()).await[0];
+        let episode = deliver(&bench.engine.ingest, vec![alert(0)], engine.clock.now()).await[0];
         matching::decide_waiting(engine).await.unwrap();
         let held = decision(episode).await;
         assert_eq!((held.verdict, held.hold_reason.as_deref()), (DecisionVerdict::Held, Some("clock_doubted")));

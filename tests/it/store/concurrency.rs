@@ -34,7 +34,7 @@ on_both_engines! {
                         .write(|db| {
                             lock_ingest(db, "main")?;
                             sources::list(db)?;
-                            sources::seen(db, "main", now())
+                            sources::seen(db, "main", 1, now())
                         })
                         .await
                         .unwrap();
@@ -147,7 +147,7 @@ on_both_engines! {
             tokio::time::sleep(Duration::from_micros(n * 100)).await;
             task.abort();
             // A later write waits for the aborted one, if that began.
-            fixture.store.write(|db| sources::seen(db, "main", now())).await.unwrap();
+            fixture.store.write(|db| sources::seen(db, "main", 1, now())).await.unwrap();
             let found = fixture.store.read(move |db| executions::get_whole(db, id)).await;
             if let Ok((_, details)) = found {
                 assert_eq!(details.claimed_by.as_deref(), Some("me"));
@@ -165,7 +165,7 @@ async fn writes_that_wait_for_sqlite_each_get_their_own_answer() {
     let first = store.write(move |db| {
         started.send(()).unwrap();
         gate.recv().unwrap();
-        sources::seen(db, "first", now())
+        sources::seen(db, "first", 1, now())
     });
     let mut first = Box::pin(first);
     assert!((&mut first).now_or_never().is_none());
@@ -174,7 +174,7 @@ async fn writes_that_wait_for_sqlite_each_get_their_own_answer() {
     let mut waiting = Vec::new();
     for n in 0..10 {
         let mut write = Box::pin(store.write(move |db| {
-            sources::seen(db, &format!("write {n}"), now())?;
+            sources::seen(db, &format!("write {n}"), 1, now())?;
             match n {
                 3 => Err(StoreError::GivenUp("on purpose".to_owned())),
                 5 => panic!("on purpose"),

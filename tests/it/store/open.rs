@@ -12,8 +12,8 @@ fn now() -> Timestamp {
 on_both_engines! {
     async fn what_a_write_commits_a_read_sees(fixture: Fixture) {
         let time = now();
-        fixture.store.write(move |db| sources::seen(db, "main", time)).await.unwrap();
-        fixture.store.write(move |db| sources::seen(db, "main", time)).await.unwrap();
+        fixture.store.write(move |db| sources::seen(db, "main", 1, time)).await.unwrap();
+        fixture.store.write(move |db| sources::seen(db, "main", 1, time)).await.unwrap();
         let rows = fixture.store.read(sources::list).await.unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].name.as_str(), rows[0].deliveries, rows[0].first_seen_at), ("main", 2, time));
@@ -23,7 +23,7 @@ on_both_engines! {
         let error = fixture
             .store
             .write(|db| {
-                sources::seen(db, "main", now())?;
+                sources::seen(db, "main", 1, now())?;
                 Err::<(), _>(StoreError::GivenUp("on purpose".to_owned()))
             })
             .await
@@ -36,23 +36,23 @@ on_both_engines! {
         let error = fixture
             .store
             .write(|db| -> Result<(), StoreError> {
-                sources::seen(db, "main", now())?;
+                sources::seen(db, "main", 1, now())?;
                 panic!("on purpose")
             })
             .await
             .unwrap_err();
         assert!(matches!(error, StoreError::Defect(_)), "{error}");
         assert!(fixture.store.read(sources::list).await.unwrap().is_empty());
-        fixture.store.write(|db| sources::seen(db, "main", now())).await.unwrap();
+        fixture.store.write(|db| sources::seen(db, "main", 1, now())).await.unwrap();
     }
 
     async fn a_read_cannot_write(fixture: Fixture) {
-        assert!(fixture.store.read(|db| sources::seen(db, "main", now())).await.is_err());
+        assert!(fixture.store.read(|db| sources::seen(db, "main", 1, now())).await.is_err());
         assert!(fixture.store.read(sources::list).await.unwrap().is_empty());
     }
 
     async fn opening_again_keeps_the_rows(fixture: Fixture) {
-        fixture.store.write(|db| sources::seen(db, "main", now())).await.unwrap();
+        fixture.store.write(|db| sources::seen(db, "main", 1, now())).await.unwrap();
         drop(fixture.store);
         let again = Store::open(&fixture.url).await.unwrap();
         assert_eq!(again.read(sources::list).await.unwrap().len(), 1);

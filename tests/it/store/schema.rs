@@ -199,7 +199,7 @@ on_both_engines! {
 
     async fn taking_all_tables_away_and_making_them_anew_gives_the_same(fixture: Fixture) {
         let before = (columns(&fixture).await, indexes(&fixture).await);
-        fixture.store.write(|db| sources::seen(db, "main", now())).await.unwrap();
+        fixture.store.write(|db| sources::seen(db, "main", 1, now())).await.unwrap();
         fixture.store.rebuild().await.unwrap();
         assert_eq!(before, (columns(&fixture).await, indexes(&fixture).await));
         assert!(fixture.store.read(sources::list).await.unwrap().is_empty());
