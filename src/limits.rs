@@ -62,8 +62,6 @@ pub const YAML_DEPTH_MAX: usize = 64;
 pub const RUNBOOK_FOLDER_DEPTH_MAX: usize = 8;
 /// Largest `servers.yml`, bytes.
 pub const SERVERS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Most steps in a runbook.
-pub const RUNBOOK_STEPS_MAX: usize = 200;
 /// TCP connect and SSH version exchange.
 pub const SSH_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Key exchange and authentication.

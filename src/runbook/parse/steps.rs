@@ -16,12 +16,6 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(300);
 
 /// Steps in the order in which they run.
 pub(super) fn steps(raw: Vec<RawStep>, places: &mut Places<'_>) -> Vec<Step> {
-    if raw.len() > limits::RUNBOOK_STEPS_MAX {
-        let message =
-            format!("has {} steps; at most {} may stand in one runbook", raw.len(), limits::RUNBOOK_STEPS_MAX);
-        places.error("E103", &[Part::Key("steps")], message, "put what belongs together into one `script` step");
-        return Vec::new();
-    }
     let mut steps: Vec<Step> = Vec::with_capacity(raw.len());
     for (number, raw) in raw.into_iter().enumerate() {
         let step = step(raw, number, &steps, places);

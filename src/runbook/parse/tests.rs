@@ -287,7 +287,7 @@ fn aliases_are_followed_but_not_without_end() {
 fn a_runbook_has_at_most_200_steps() {
     let with = |count| format!("name: a\nsteps:\n{}", "  - {command: a}\n".repeat(count));
     assert_eq!(problems(&with(200)), Vec::<String>::new());
-    only(&with(201), "E103 2:1 has 201 steps; at most 200 may stand in one runbook");
+    only(&with(201), "E103 3:3 `steps` has 201 entries; at most 200 are read");
 }
 
 #[test]
