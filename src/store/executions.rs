@@ -1,6 +1,8 @@
 //! Executions: where each run stands. What may follow what is decided in `execution::machine`; here a change is
 //! written only if the row is still where the caller believes it to be.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 
 use super::details::DetailsRow;
@@ -114,6 +116,18 @@ pub fn get_whole(db: &mut Db, id: ExecutionId) -> Result<(ExecutionRow, DetailsR
         .filter(executions::id.eq(id))
         .select((ExecutionRow::as_select(), DetailsRow::as_select()))
         .first(c))?)
+}
+
+/// The moment to write for an approval at `now`: after every other one, whatever the clocks of those who write say, for who
+/// was approved first comes first where places are counted. Take [`super::lock_decisions`] before.
+pub fn approval_time(db: &mut Db, now: Timestamp) -> Result<Timestamp, StoreError> {
+    let later: Option<Option<Timestamp>> = each_backend!(db, c => executions::table
+        .filter(executions::approved_at.ge(now))
+        .order(executions::approved_at.desc())
+        .select(executions::approved_at)
+        .first(c)
+        .optional())?;
+    Ok(later.flatten().map_or(now, |last| last.plus(Duration::from_micros(1))))
 }
 
 /// Changes an execution if its status is one of `from`; `false` if it is not, and nothing was written.

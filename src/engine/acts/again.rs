@@ -1,5 +1,6 @@
 //! New executions made of ended ones: their undos.
 
+use crate::clock::Timestamp;
 use crate::execution::rollback::order_by_hand;
 use crate::execution::{Origin, Phase, RollbackState, Status, Verification};
 use crate::id::ExecutionId;
@@ -61,7 +62,8 @@ fn roll_back_in(
     if undoes.is_empty() {
         return Ok(Err(ActError::Conflict(format!("there is nothing to undo of execution {id}"))));
     }
-    let (row, details) = rows(&original, made, person, reason, author);
+    let approved_at = executions::approval_time(db, author.now)?;
+    let (row, details) = rows(&original, made, approved_at, person, reason, author);
     let loaded = record::create(db, &row, &details, &original.plan, Some(undoes), author)?;
     Ok(Ok(loaded.row))
 }
@@ -69,6 +71,7 @@ fn roll_back_in(
 fn rows(
     original: &Loaded,
     id: ExecutionId,
+    approved_at: Timestamp,
     person: &Person,
     reason: Option<String>,
     author: &Author,
@@ -86,7 +89,7 @@ fn rows(
         created_by: person.name.clone(),
         created_at: author.now,
         approved_by: Some(person.name.clone()),
-        approved_at: Some(author.now),
+        approved_at: Some(approved_at),
         expires_at: None,
         held_until: None,
         next_try_at: None,

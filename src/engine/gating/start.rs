@@ -9,7 +9,7 @@ use crate::gate::{Evaluation, Gate, Verdict};
 use crate::id::{DecisionId, ExecutionId};
 use crate::runbook::plan::{Plan, Text};
 use crate::store::details::DetailsRow;
-use crate::store::executions::ExecutionRow;
+use crate::store::executions::{self, ExecutionRow};
 use crate::store::{Db, Json, OnResolved, StoreError};
 
 use super::ask::{AUTO, Asked};
@@ -54,6 +54,7 @@ pub(super) fn start(db: &mut Db, birth: &Birth<'_>, author: &Author) -> Result<L
         None
     };
     let expires_at = (!is_approved).then(|| now.plus(active.runbook.approval.expires_after));
+    let approved_at = if is_approved { Some(executions::approval_time(db, now)?) } else { None };
     let row = ExecutionRow {
         id,
         origin: birth.origin,
@@ -75,7 +76,7 @@ pub(super) fn start(db: &mut Db, birth: &Birth<'_>, author: &Author) -> Result<L
         created_by: author.name.clone(),
         created_at: now,
         approved_by: is_approved.then(|| AUTO.to_owned()),
-        approved_at: is_approved.then_some(now),
+        approved_at,
         expires_at,
         held_until: None,
         next_try_at: None,

@@ -114,7 +114,7 @@ pub(super) fn write_execution(
         change.skip_reason = Some(state.skip_reason.clone());
         for (event, _) in told {
             if let Event::Approved { .. } = event {
-                change.approved_at = Some(Some(now));
+                change.approved_at = Some(Some(executions::approval_time(db, now)?));
             } else if let Event::BackToPending { expires_at, .. } = event {
                 change.approved_at = Some(None);
                 change.expires_at = Some(Some(*expires_at));

@@ -29,7 +29,9 @@ fn run(engine: &Engine, runbook: &str, more: &[&str]) -> Ran {
 
 #[test]
 fn a_run_is_followed_to_its_end_and_its_record_is_read() {
-    let setup = Engine::setup().runbook("restart.yml", RESTART).config(FREE);
+    // Long enough to be seen.
+    let restart = RESTART.replace("'systemctl is-active", "'sleep 1.5; systemctl is-active");
+    let setup = Engine::setup().runbook("restart.yml", &restart).config(FREE);
     let (engine, host) = engine_and_host(setup);
     host.break_service("nginx");
     let ran = run(&engine, "restart", &["--follow"]).ends(0).says(&["completed", "Restart", "runbook      restart"]);

@@ -49,6 +49,19 @@ on_both_engines! {
         assert_eq!(fixture.store.read(sources::list).await.unwrap()[0].deliveries, 320);
     }
 
+    async fn an_approval_stands_after_every_other_whatever_the_clocks_say(fixture: Fixture) {
+        let last = now();
+        let (mut row, details) = samples::execution("web-1");
+        row.approved_at = Some(last);
+        fixture.store.write(move |db| executions::insert(db, &row, &details)).await.unwrap();
+        let (before, after) = (last.minus(Duration::from_secs(50)), last.plus(Duration::from_secs(1)));
+        let times = fixture.store.write(move |db| {
+            [before, last, after].into_iter().map(|at| executions::approval_time(db, at)).collect::<Result<Vec<_>, _>>()
+        });
+        let next = last.plus(Duration::from_micros(1));
+        assert_eq!(times.await.unwrap(), [next, next, after]);
+    }
+
     async fn eight_claimers_take_each_execution_exactly_once(fixture: Fixture) {
         let mut ids = Vec::new();
         for n in 0..40 {
