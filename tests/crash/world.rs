@@ -122,6 +122,12 @@ impl World {
         for engine in &mut self.engines {
             engine.stop();
         }
+        for engine in &self.engines {
+            let log = engine.log();
+            for defect in ["deadlock detected", "such a row exists", "panicked at", "refused a query of ours"] {
+                assert!(!log.contains(defect), "an engine said `{defect}`: {log}");
+            }
+        }
         let effects = fs::read_to_string(self.host.path().join("effects")).unwrap_or_default();
         let made = history.made.lock().unwrap();
         let said = check::all(&url, &made, &effects);

@@ -23,7 +23,7 @@ use crate::id::RunbookId;
 use crate::inventory::Inventory;
 use crate::inventory::resolve::DuplicateServer;
 use crate::runbook::model::Runbook;
-use crate::store::{Store, StoreError, audit, decisions, executions};
+use crate::store::{Store, StoreError, audit, decisions, executions, lock_decisions};
 use crate::trigger;
 
 pub use read::{Draft, PolicySource};
@@ -87,6 +87,8 @@ impl Policy {
         let version = version_of(&draft)?;
         let (recorded, actor, version_text) = (Arc::clone(&draft), actor.to_owned(), version.clone());
         let made = store.write(move |db| {
+            // Before the first write: it releases what the gates hold, and replicas that start together record the same.
+            lock_decisions(db)?;
             if let Some(event) = told {
                 audit::append(db, &event, &version_text, now)?;
             }

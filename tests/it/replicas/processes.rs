@@ -117,3 +117,23 @@ fn a_replica_that_ends_in_good_order_is_not_waited_for() {
     assert_eq!(pair.effects(), ["one", "end", "two"]);
     assert!(!pair.replicas[1].log().contains("a replica was not heard of"), "{}", pair.replicas[1].log());
 }
+
+#[test]
+fn replicas_that_start_at_once_on_an_empty_database_all_become_ready() {
+    let url = postgres::database();
+    let step = json!([{"name": "One", "command": "true", "idempotent": true}]);
+    let mut replicas: Vec<Engine> = (0..4)
+        .map(|_| {
+            (0..10)
+                .fold(Engine::setup().storage(&url), |setup, n| {
+                    let name = format!("runbook{n}");
+                    let trigger = json!([{"name": "down", "alert_name_pattern": name}]);
+                    let runbook =
+                        json!({"name": name, "description": "Same everywhere", "steps": step, "triggers": trigger});
+                    setup.runbook(&format!("{name}.yml"), &runbook.to_string())
+                })
+                .write()
+        })
+        .collect();
+    std::thread::scope(|scope| replicas.iter_mut().for_each(|replica| drop(scope.spawn(|| replica.start()))));
+}
