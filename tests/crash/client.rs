@@ -70,6 +70,11 @@ impl History {
         }
     }
 
+    /// How many alerts were accepted.
+    pub fn accepted(&self) -> usize {
+        self.made.lock().unwrap().iter().filter(|made| made.is_accepted).count()
+    }
+
     fn offer(&self, url: &str, body: &Value, alerts: &[Made]) -> bool {
         let is_accepted = match post(&format!("{url}/api/v1/webhooks/main"), WEBHOOK_TOKEN, body) {
             Some((200, _)) => true,

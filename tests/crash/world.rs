@@ -33,6 +33,8 @@ pub const KINDS: [(&str, &[Step]); 4] = [
 const LEASE: Duration = Duration::from_secs(2);
 /// Nothing on a host takes longer: after so long a command that nobody watches has ended.
 const LONGEST: Duration = Duration::from_secs(2);
+/// Kills go on until so many alerts were accepted.
+const ALERTS_MIN: usize = 15;
 /// How long everything may take to come to rest once nobody kills any more.
 const REST: Duration = Duration::from_secs(150);
 
@@ -110,12 +112,17 @@ impl World {
                 let database = &url;
                 scope.spawn(move || {
                     while !is_over() {
-                        std::thread::sleep(Duration::from_millis(cutter.rand_range(500..3_000)));
+                        std::thread::sleep(Duration::from_millis(cutter.rand_range(1_000..5_000)));
                         cut(database);
                     }
                 });
             }
-            std::thread::sleep(faults);
+            let begun = Instant::now();
+            // A machine that is busy has to get somewhere, too.
+            let is_enough = || history.accepted() >= ALERTS_MIN || begun.elapsed() > 8 * faults;
+            while begun.elapsed() < faults || !is_enough() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
             are_faults_over.store(true, Ordering::Relaxed);
         });
         let rested = self.rest(&history);
@@ -197,7 +204,7 @@ fn torment(
     while !is_over() {
         let failpoint = failpoint(&mut random);
         let mut program = engine.spawn_with(&failpoint);
-        let lives = Duration::from_millis(250 + random.rand_range(0..1_800));
+        let lives = Duration::from_millis(250 + random.rand_range(0..2_500));
         let begun = Instant::now();
         while begun.elapsed() < lives && !is_over() && !program.has_ended() {
             std::thread::sleep(Duration::from_millis(2));

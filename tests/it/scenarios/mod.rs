@@ -3,6 +3,7 @@
 mod outages;
 mod refusals;
 mod remediation;
+mod storms;
 
 use std::time::Duration;
 

@@ -2,7 +2,6 @@
 
 pub mod alertmanager;
 pub mod chain;
-#[expect(dead_code, reason = "the tests and the benchmarks each use a part")]
 pub mod engine;
 pub mod host;
 pub mod http;
