@@ -205,7 +205,9 @@ fn torment(
     while !is_over() {
         let failpoint = failpoint(&mut random);
         let mut program = engine.spawn_with(&failpoint);
-        let lives = Duration::from_millis(250 + random.rand_range(0..2_500));
+        // Longer each time, or a machine that is busy would never get an engine to its first answer.
+        let patience = 25 * u64::from(kills.load(Ordering::Relaxed));
+        let lives = Duration::from_millis(250 + random.rand_range(0..2_500) + patience);
         let begun = Instant::now();
         while begun.elapsed() < lives && !is_over() && !program.has_ended() {
             std::thread::sleep(Duration::from_millis(2));
