@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Options;
 use super::auth::Credential;
 use super::host_key::{self, HostKey, Pins};
+use super::socket::Socket;
 use crate::inventory::Server;
 use crate::transport::{Refusal, RefusalKind};
 
@@ -205,7 +206,7 @@ async fn dial(server: &Server, credential: &Credential, pins: &Pins, options: &O
 }
 
 /// TCP, and the first byte from the host: a frozen sshd accepts connections and says nothing.
-async fn open(host: &str, port: u16, options: &Options) -> Result<TcpStream, Failure> {
+async fn open(host: &str, port: u16, options: &Options) -> Result<Socket, Failure> {
     let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let unreachable = |reason: String| {
         Failure::Final(Refusal::new(RefusalKind::Unreachable, format!("{address} cannot be reached: {reason}")))
@@ -217,17 +218,13 @@ async fn open(host: &str, port: u16, options: &Options) -> Result<TcpStream, Fai
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable(format!("no answer within {} s", limit.as_secs()))),
     };
-    // A command is a few small packets; waiting to fill one would cost 40 ms each.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(address, %error, "TCP_NODELAY was refused");
-    }
     let mut first = [0; 32];
     match timeout_at(deadline, stream.peek(&mut first)).await {
         Ok(Ok(0)) => Err(Failure::Dropped("it closed without a banner".into())),
         Ok(Ok(count)) if first.get(..count).is_some_and(|seen| seen.starts_with(b"Exceeded")) => {
             Err(Failure::Dropped("it said `Exceeded MaxStartups`".into()))
         }
-        Ok(Ok(_)) => Ok(stream),
+        Ok(Ok(_)) => Ok(Socket::new(stream)),
         Ok(Err(error)) => Err(Failure::Dropped(error.to_string())),
         Err(_) => {
             Err(unreachable(format!("it accepted the connection, but no SSH banner came within {} s", limit.as_secs())))

@@ -24,6 +24,7 @@ mod kill;
 mod pool;
 mod secret_file;
 mod session;
+mod socket;
 
 use std::path::PathBuf;
 use std::sync::Arc;
