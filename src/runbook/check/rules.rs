@@ -101,7 +101,9 @@ impl Rules<'_> {
         for (number, step) in runbook.steps.iter().enumerate() {
             let position = positions.get(number).copied().unwrap_or(number);
             let here = [Part::Key("steps"), Part::Item(position)];
-            if step.undo.is_none() && !step.idempotent && runbook.rollback.enabled && changes(step) {
+            // Nothing takes a reboot back.
+            let may_stay = step.idempotent || step.expect_disconnect;
+            if step.undo.is_none() && !may_stay && runbook.rollback.enabled && changes(step) {
                 let at = find(self.document, &here).place;
                 let message = format!("step `{}` changes something, has no undo and is not `idempotent`", step.name);
                 let hint = "add `rollback_command`, or `idempotent: true` if running it twice does no harm";

@@ -53,6 +53,7 @@ fn w202_a_changing_step_needs_an_undo_or_to_be_idempotent() {
     ] {
         let of = |more: &str| steps(&format!("  - name: s\n    command: {changing}\n{more}"));
         rule("W202 3", &of(""), &of("    idempotent: true\n"));
+        rule("W202 3", &of(""), &of("    expect_disconnect: true\n"));
         rule("W202 3", &of(""), &of("    rollback_command: b\n"));
         rule("W202 3", &of(""), &format!("{}rollback: {{strategy: none}}\n", of("")));
     }

@@ -65,7 +65,6 @@ const OUTPUTS: &[(&str, &str, &str)] = &[
     ("clean-disk", "after", " 61%\n"),
     ("flush-mail-queue", "before", "1200\n"),
     ("flush-mail-queue", "after", "12\n"),
-    ("reboot-and-wait", "boot", "6f6b2bd4-5ab0-4a5a-a1a2-0d2f0a3b3b9e\n"),
     ("renew-certificate", "old", "notAfter=Mar  5 10:00:00 2026 GMT\n"),
 ];
 
