@@ -25,6 +25,10 @@ pub const ATTEMPT_RECORDED: &str = "attempt.recorded";
 pub const UNDO_INTENDED: &str = "undo.intended";
 pub const UNDO_PERFORMED: &str = "undo.performed";
 pub const UNDO_RECORDED: &str = "undo.recorded";
+/// An attempt of another engine is taken up, and its host has not been asked yet.
+pub const ATTEMPT_REATTACHED: &str = "attempt.reattached";
+/// The same of an undo.
+pub const UNDO_REATTACHED: &str = "undo.reattached";
 /// An event of an execution is written, its audit events too, before their transaction ends.
 pub const AUDIT_UNCOMMITTED: &str = "audit.uncommitted";
 /// An execution's end is durable, nobody was told.
@@ -33,7 +37,7 @@ pub const RESULT_COMMITTED: &str = "result.committed";
 pub const SHUTDOWN_DRAINING: &str = "shutdown.draining";
 
 /// All of them.
-pub const ALL: [&str; 15] = [
+pub const ALL: [&str; 17] = [
     INGEST_UNCOMMITTED,
     INGEST_COMMITTED,
     DECIDE_UNCOMMITTED,
@@ -46,6 +50,8 @@ pub const ALL: [&str; 15] = [
     UNDO_INTENDED,
     UNDO_PERFORMED,
     UNDO_RECORDED,
+    ATTEMPT_REATTACHED,
+    UNDO_REATTACHED,
     AUDIT_UNCOMMITTED,
     RESULT_COMMITTED,
     SHUTDOWN_DRAINING,

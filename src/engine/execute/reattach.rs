@@ -5,6 +5,7 @@
 
 use crate::engine::record::Evidence;
 use crate::execution::{Event, Outcome, Place};
+use crate::failpoint;
 use crate::id::AttemptId;
 use crate::limits;
 use crate::runbook::ready::{Ready, ReadyAction};
@@ -47,6 +48,10 @@ impl Run<'_> {
         if self.loaded.state.in_flight.map(|flight| flight.attempt) != Some(attempt) {
             return Ok(());
         }
+        failpoint::pass(match place {
+            Place::Step(_) => failpoint::ATTEMPT_REATTACHED,
+            Place::Undo(_) => failpoint::UNDO_REATTACHED,
+        });
         self.engine.metrics.attempt_reattached();
         tracing::info!(
             execution = %self.loaded.row.id, step = place_name(&self.loaded, place), %attempt, "an attempt is taken up"
