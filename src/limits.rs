@@ -86,6 +86,9 @@ pub const SSH_LINGER: Duration = Duration::from_secs(2);
 pub const SSH_LINGER_MAX: Duration = Duration::from_secs(10);
 /// A cancel that comes right after a command was sent waits for the host to name its process group, at most this long.
 pub const SSH_ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A held command that has run for so long is asked what it has printed, which costs its host two programs; one that is
+/// quicker hands it over when it ends.
+pub const HELD_FIRST: Duration = Duration::from_millis(25);
 /// How often the host is asked what a held command has printed.
 pub const HELD_NEWS: Duration = Duration::from_secs(1);
 /// How often the host is asked whether an attempt that was found there has ended.

@@ -1,9 +1,11 @@
 //! The script that holds an attempt: starts its command so that it outlives the connection, finds it again, or ends it.
 //!
-//! The host's part is `hold.sh`. It keeps one small file per attempt in a folder of the login user's own, which only the
-//! first can make, and beside it what the command prints. What it says on the way is read by [`super::said`].
+//! The host's part is `hold.sh`, and `find.sh` where the attempt may be known already. It keeps one small file per attempt
+//! in a folder of the login user's own, which only the first can make, and beside it what the command prints. What it
+//! says on the way is read by [`super::said`].
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -11,15 +13,24 @@ use zeroize::Zeroizing;
 use super::announce::{Stage, prefix};
 use super::{Place, Script, ScriptError, Told, quote, run, text};
 use crate::id::AttemptId;
-use crate::transport::Job;
+use crate::transport::{Job, RemoteAction};
 
-const TEXT: &str = include_str!("hold.sh");
+static START: LazyLock<String> = LazyLock::new(|| sent(include_str!("hold.sh")));
+static FIND: LazyLock<String> = LazyLock::new(|| sent(include_str!("find.sh")));
 
-/// First lines of the command's shell, which got the record's path as `$1`: its group, and when it began.
+/// Without what only readers need: bash takes a script from a pipe byte by byte, a system call for each.
+fn sent(text: &str) -> String {
+    let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.fold(String::with_capacity(text.len()), |all, line| all + line + "\n")
+}
+
+/// First lines of the command's shell: its group, and when it began. A shell of its own got the record's path as `$1`; a
+/// part of the shell that holds the attempt has it already.
 pub(super) const READ_START: &str = "\
+case ${douse_f-} in '')
 douse_f=$1 douse_t=$2
 IFS= read -r douse_l </proc/$$/stat
-set -- ${douse_l##*) }; douse_l=\"$3 ${20} $douse_t\"; set --";
+set -- ${douse_l##*) }; douse_l=\"$3 ${20} $douse_t\"; set -- ;; esac";
 
 /// Last lines before the command. Whoever makes this file first decides: the command runs, or it never will.
 pub(super) const SAY_START: &str = "\
@@ -53,16 +64,37 @@ pub fn compose(job: &Job, mode: Mode, boot_id: &str, become_password: Option<&st
         let command = text(&told, &place, &run(&job.action)?, job.become_user.as_deref(), become_password)?;
         let command = Zeroizing::new(quote(&command, || "the script".into())?);
         // Half of what is kept is head; two parts make sure that the other half is there.
-        let _ = writeln!(script, "douse_part={} douse_s={}", job.output_bytes_max.div_ceil(2).max(1), *command);
+        let (part, own) = (job.output_bytes_max.div_ceil(2).max(1), i32::from(!asks_for_its_shell(job)));
+        let _ = writeln!(script, "douse_part={part} douse_own={own} douse_s={}", *command);
     }
     if job.awaits_reboot {
         script.push_str("douse_awaits_reboot=1\n");
     }
-    script.push_str(TEXT);
+    if mode != Mode::Start {
+        script.push_str(&FIND);
+    }
+    script.push_str(&START);
     // Nothing runs before this line is there.
     script.push_str("exit 0\n}\n");
     let inner_stage = job.become_user.as_ref().filter(|_| mode != Mode::Stop).map(|_| Stage::Become);
     Ok(Script { attempt: job.attempt, text: script, last_stage: Stage::Hello, inner_stage })
+}
+
+/// Whether the action might notice that its shell is a part of another one: by `$$`, which is then the other's, by what it
+/// reads in from elsewhere, or by a signal for its own group. Everything but `command` and `script` without an interpreter
+/// is a program of its own.
+fn asks_for_its_shell(job: &Job) -> bool {
+    let (RemoteAction::Command(text) | RemoteAction::Script { text, interpreter: None }) = &job.action else {
+        return false;
+    };
+    if job.become_user.is_some() {
+        return false;
+    }
+    let is_word = |word: &str| matches!(word, "." | "source" | "eval" | "kill");
+    text.contains("$$")
+        || text.contains("${$")
+        || text.contains("PID")
+        || text.split(|c: char| c.is_whitespace() || ";&|(){}`\"'\\$".contains(c)).any(is_word)
 }
 
 /// The script that removes what is kept of `attempts`, and what nobody has asked for in days.
@@ -94,7 +126,7 @@ fn head(attempt: AttemptId, mode: Mode, boot_id: &str) -> Result<Zeroizing<Strin
     let _ = writeln!(
         script,
         "douse_id={attempt} douse_mode={mode} douse_age={} douse_part=1 douse_awaits_reboot=\n\
-         douse_s= douse_boot_file={}",
+         douse_s= douse_own=0 douse_boot_file={}",
         // Rounded up, and one for the other side's rounding.
         age.as_secs() + 2,
         quote(boot_id, || "the file of the boot id".into())?,

@@ -1,6 +1,13 @@
-# Runs one attempt so that it outlives the connection, or finds the one that runs. Read with its reasons in
-# docs/adr/0012-remote-protocol.md. The lines before this one set douse_id, douse_mode (start, attach, stop), douse_age,
-# douse_part, douse_boot_file and, if the command may be started, douse_s: the script of the command.
+# Runs one attempt so that it outlives the connection. Read with its reasons in docs/adr/0012-remote-protocol.md.
+#
+# The lines before this one set douse_id, douse_mode (start, attach, stop), douse_age, douse_part, douse_boot_file,
+# douse_awaits_reboot, douse_own and, if the command may be started, douse_s: the script of the command. What is sent is
+# this file without its comments and indentation, for bash reads a script from a pipe byte by byte; `find.sh` comes
+# before it where an attempt may be known already.
+#
+# A fork costs as much as a hundred lines of shell, and a program four times that. So a command that is quick costs four
+# forks: its pipes are made by here-documents, what it prints stays in them until it has ended, and then the shell reads
+# it. Whatever takes longer, or prints more, gets a process for each stream.
 set -f
 douse_nl='
 '
@@ -12,13 +19,13 @@ douse_end() {
   exit 0
 }
 
-# State and start time of process $1: together with the boot they name a process for ever.
+# Group and start time of process $1: together with the boot they name a process for ever.
 douse_look() {
   douse_l=
   { IFS= read -r douse_l <"/proc/$1/stat"; } 2>/dev/null || return 1
   set -- ${douse_l##*) }
   case $1 in Z | X) return 1 ;; esac
-  douse_st=${20}
+  douse_pg=$3 douse_st=${20}
 }
 
 # A folder of the user's own that nobody else can write or replace.
@@ -26,55 +33,33 @@ douse_is_ours() {
   [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && [ -w "$1" ]
 }
 
-# The folders in which a record may be, the best first: one that survives a reboot, so that a claim does.
-douse_places() {
-  case ${HOME-} in /*) douse_home=$HOME/.cache/douse ;; *) douse_home= ;; esac
-  douse_u=$(id -u)
-  douse_all="$douse_home$douse_nl/var/tmp/.douse-$douse_u$douse_nl/tmp/.douse-$douse_u"
-}
-
-# Makes the claim in folder $1: only the first can, and only when it can be written down.
+# Makes the claim: only the first can, and only when it can be written down.
 douse_claim() {
-  douse_f=$1/$douse_id
   set -C
   if { printf '' >"$douse_f"; } 2>/dev/null; then set +C; else set +C; return 1; fi
-  if { printf 'claim %s %s %s\n' "$douse_b" "$$" "$douse_st" >>"$douse_f" \
-    && printf '' >>"$douse_f.o0" && printf '' >>"$douse_f.e0"; } 2>/dev/null \
+  if { printf 'claim %s %s %s\n' "$douse_b" "$$" "$douse_st" >>"$douse_f"; } 2>/dev/null \
     && { IFS= read -r douse_l <"$douse_f"; } 2>/dev/null && [ "$douse_l" = "claim $douse_b $$ $douse_st" ]; then
     return 0
   fi
-  rm -f "$douse_f" "$douse_f.o0" "$douse_f.e0" 2>/dev/null
+  rm -f "$douse_f" 2>/dev/null
   return 1
 }
 
-# Sets douse_f to a fresh claim; $1 is a folder or a list of folders, one a line.
-douse_settle() {
-  douse_ifs=$IFS
-  IFS=$douse_nl
-  for douse_d in $1; do
-    IFS=$douse_ifs
-    douse_is_ours "$douse_d" || { mkdir -p "${douse_d%/*}" && mkdir -m 700 "$douse_d"; } 2>/dev/null
-    if douse_is_ours "$douse_d"; then
-      douse_claim "$douse_d" && return 0
-      # Somebody was faster.
-      [ -e "$douse_d/$douse_id" ] && return 1
-    fi
-  done
-  IFS=$douse_ifs
-  return 2
-}
-
-# Reads the record: each fact is one line, appended whole.
-douse_read() {
-  douse_c= douse_p= douse_ps= douse_x= douse_n=0
-  while read -r douse_k douse_v1 douse_v2 douse_v3; do
-    case $douse_k in
-      claim) douse_c=$douse_v1 douse_p=$douse_v2 douse_ps=$douse_v3 ;;
-      supervisor) douse_p=$douse_v1 douse_ps=$douse_v2 ;;
-      exit) douse_x=$douse_v1 ;;
-      full) douse_n=$((douse_n + 1)) ;;
+# Claims in folder $1 and goes on from there; what another has claimed is found, not started.
+douse_go() {
+  douse_is_ours "$1" || { mkdir -p "${1%/*}" && mkdir -m 700 "$1"; } 2>/dev/null
+  douse_is_ours "$1" || return
+  douse_f=$1/$douse_id
+  [ "$douse_mode" = stop ] || douse_pipes "$douse_f.p$$" || douse_end "nowhere:::::no pipe can be made"
+  if douse_claim; then
+    case $douse_mode in
+      stop) douse_stop ;;
+      *) [ -n "$douse_s" ] && douse_start; douse_never ;;
     esac
-  done <"$douse_f"
+  fi
+  # Somebody was faster.
+  [ -e "$douse_f" ] || return
+  case $douse_mode in start) douse_end "claimed:::::" ;; *) "douse_$douse_mode" ;; esac
 }
 
 # TERM for the command's group: the gentle part of an end, for who has no second connection.
@@ -84,10 +69,24 @@ douse_term() {
   [ "$douse_k" = start ] && kill -TERM "-$douse_g" 2>/dev/null
 }
 
-# What the command has printed since the last time; the shells that share a descriptor share its place in the file.
+# What the command has printed since the last time.
 douse_news() {
-  [ -s "$douse_f.o0" ] && cat <&3 2>/dev/null
-  [ -s "$douse_f.e0" ] && cat <&4 >&2 2>/dev/null
+  if [ -s "$douse_f.o0" ]; then
+    [ -n "$douse_os" ] || { exec 4<"$douse_f.o0"; } 2>/dev/null
+    douse_os=1
+    cat <&4 2>/dev/null
+  fi
+  if [ -s "$douse_f.e0" ]; then
+    [ -n "$douse_es" ] || { exec 6<"$douse_f.e0"; } 2>/dev/null
+    douse_es=1
+    cat <&6 >&2 2>/dev/null
+  fi
+}
+
+# The same of a few lines, which no program is needed for.
+douse_say() {
+  while IFS= read -r douse_l; do printf '%s\n' "$douse_l"; done
+  printf '%s' "$douse_l"
 }
 
 # The parts of stream $1 after its head, and how much was dropped between.
@@ -102,7 +101,13 @@ douse_tail() {
 
 # Sends what is left, and ends with state $1.
 douse_finish() {
-  douse_news
+  case $douse_q in
+    *oq*eq* | *eq*oq*)
+      [ -s "$douse_f.o0" ] && douse_say <"$douse_f.o0"
+      [ -s "$douse_f.e0" ] && douse_say <"$douse_f.e0" >&2
+      ;;
+    *) douse_news ;;
+  esac
   douse_tail o
   douse_od=$douse_dropped
   douse_tail e >&2
@@ -113,53 +118,45 @@ douse_finish() {
   douse_end "$douse_state:${douse_x:-}:$douse_y:$douse_od:$douse_dropped:"
 }
 
-# Waits for what another connection has started. The other side sends a line when it wants to know.
-douse_attach() {
-  printf '' >>"$douse_f.o0"
-  printf '' >>"$douse_f.e0"
-  { exec 3<"$douse_f.o0" 4<"$douse_f.e0"; } 2>/dev/null
-  printf '\ndouse:%s:found:\n' "$douse_id"
-  while :; do
-    douse_read
-    if [ -n "$douse_awaits_reboot" ] && [ -n "$douse_c" ] && [ "$douse_c" != "$douse_b" ]; then
-      douse_finish rebooted
-    elif [ -n "$douse_x" ]; then
-      [ "$douse_n" -ge 2 ] && douse_finish exit
-    elif [ -n "$douse_c" ] && [ "$douse_c" != "$douse_b" ]; then
-      douse_finish rebooted
-    elif [ -z "$douse_p" ] || ! douse_look "$douse_p" || [ "$douse_st" != "$douse_ps" ]; then
-      # It may have ended between the two looks.
-      douse_read
-      if [ -z "$douse_x" ]; then
-        # Claimed, and then whoever was to start it ended. The command's first act is to make this file: who makes it
-        # first decides. So a second start does no harm, should the first one still come.
-        if [ -n "$douse_s" ] && [ ! -e "$douse_f.s" ]; then
-          douse_look "$$"
-          printf 'claim %s %s %s\n' "$douse_b" "$$" "$douse_st" >>"$douse_f"
-          douse_start
-        fi
-        set -C
-        { printf 'void\n' >"$douse_f.s"; } 2>/dev/null
-        set +C
-        douse_k=
-        { read -r douse_k douse_v1 <"$douse_f.s"; } 2>/dev/null
-        [ "$douse_k" = void ] && douse_finish void
-        douse_finish gone
-      fi
-      continue
+# Copies lines from descriptor $1 into file $2 as long as they are few and short; ends with 1 when there may be more. A line
+# break is copied with the line after it: the one before `done` is none of the command's.
+douse_copy() {
+  douse_j=0 douse_h=
+  while [ "$douse_j" -lt 16 ]; do
+    douse_l=
+    IFS= read -r douse_l <&"$1" || {
+      [ -z "$douse_l" ] || printf "$douse_h%s" "$douse_l" >>"$2"
+      return 0
+    }
+    if [ "$douse_l" = "douse:$douse_id:done:" ]; then
+      douse_h=
+    else
+      [ -z "$douse_h$douse_l" ] || printf "$douse_h%s" "$douse_l" >>"$2"
+      douse_h='\n'
+      [ "${#douse_l}" -gt 300 ] && break
     fi
-    IFS= read -r douse_t || exit 0
-    [ "$douse_t" = stop ] && douse_term
-    douse_news
-    [ "$douse_t" = now ] && { douse_read; douse_finish "${douse_x:+exit}"; }
+    douse_j=$((douse_j + 1))
   done
+  printf "$douse_h" >>"$2"
+  return 1
 }
 
-# Takes stream $1 from a pipe and keeps a head and a tail of it, so that a command that prints for ever fills no disk
+# Says that stream $1 has ended; $2: it is so short that the shell can send it.
+douse_full() {
+  printf 'full %s\n' "$1" >>"$douse_f"
+  printf 'full %s %s\n' "$1" "$2" >&7
+}
+
+# Takes what a command that has ended has left in its pipes.
+douse_rest() {
+  if douse_copy 3 "$douse_f.o0"; then douse_full o q; else douse_keep o <&3; fi
+  if douse_copy 5 "$douse_f.e0"; then douse_full e q; else douse_keep e <&5; fi
+}
+
+# Takes stream $1 from its pipe and keeps a head and a tail of it, so that a command that prints for ever fills no disk
 # and never waits for a reader. It ends when the last writer has closed, and it must not end before.
 douse_keep() {
-  trap '' TERM HUP INT QUIT PIPE
-  douse_i=0 douse_before=0 douse_dropped=0 douse_bs=16384 douse_count=16
+  douse_i=0 douse_before=0 douse_dropped=0 douse_bs=32768 douse_count=64
   while :; do
     douse_r=$(LC_ALL=C dd "bs=$douse_bs" "count=$douse_count" 2>&1 >>"$douse_f.$1$douse_i") && douse_ok=1 || douse_ok=0
     douse_r=${douse_r%% records in*}
@@ -184,80 +181,117 @@ douse_keep() {
     douse_i=$((douse_i + 1)) douse_bs=65536 douse_count=32
     printf '%s %s\n' "$douse_i" "$douse_dropped" >"$douse_f.$1i"
   done 2>/dev/null
-  printf 'full %s\n' "$1" >>"$douse_f"
-  printf 'full\n'
+  douse_full "$1"
 }
 
-# Starts the command in a session of its own, waits for it, and writes its exit code down before anything else.
-douse_run() {
-  trap : TERM HUP INT QUIT
-  # What the shell itself has to say about the command's end is no output of the command.
-  exec 7>&2 2>/dev/null
-  IFS= read -r douse_l </proc/self/stat
-  douse_p=${douse_l%% *}
-  set -- ${douse_l##*) }
-  printf 'supervisor %s %s\n' "$douse_p" "${20}" >>"$douse_f"
-  printf '%s' "$douse_s" | setsid /bin/sh -s "$douse_f" "$douse_p" 2>&7 7>&- 8>&- 9>&-
-  douse_x=$?
-  douse_k= douse_t=
-  { read -r douse_k douse_v1 douse_v2 douse_t <"$douse_f.s"; } 2>/dev/null
-  # Not of one that came second and started nothing.
-  if [ -z "$douse_k" ] || [ "$douse_t" = "$douse_p" ]; then printf 'exit %s\n' "$douse_x" >>"$douse_f"; fi
-  printf 'exit %s\n' "$douse_x" >&9
+# Starts the processes that take the streams, unless they have been.
+douse_keepers() {
+  [ "$douse_kept" = 2 ] && return
+  if [ -z "$douse_kept" ]; then { douse_keep o; } <&3 >/dev/null 2>/dev/null 3<&- 5<&- 8<&- & fi
+  { douse_keep e; } <&5 >/dev/null 2>/dev/null 3<&- 5<&- 8<&- &
+  douse_kept=2
+  exec 3<&- 5<&-
 }
 
-# Says which process groups run the claimed command, for a kill; or makes sure that there never will be any.
-douse_stop() {
-  douse_read
-  if [ -n "$douse_x" ] || { [ -n "$douse_c" ] && [ "$douse_c" != "$douse_b" ]; }; then douse_end "over:::::"; fi
-  set -C
-  if { printf 'void\n' >"$douse_f.s"; } 2>/dev/null; then douse_end "void:::::"; fi
-  set +C
-  douse_k=
-  { read -r douse_k douse_g douse_gs douse_v1 <"$douse_f.s"; } 2>/dev/null
-  [ "$douse_k" = start ] || douse_end "void:::::"
-  # The number may be another process's by now; while a member of the group lives it cannot be.
-  if douse_look "$douse_g" && [ "$douse_st" != "$douse_gs" ]; then douse_g=; fi
-  douse_h=
-  if [ -e "$douse_f.o0" ]; then
-    douse_n=0
-    while [ "$douse_n" -lt 200 ] && IFS= read -r douse_l; do
-      case $douse_l in *"douse:$douse_id:become:"*) douse_h=${douse_l##*:}; break ;; esac
-      douse_n=$((douse_n + 1))
-    done <"$douse_f.o0"
-  fi
-  douse_end "groups:$douse_g:$douse_h:::"
-}
-
-# Runs the claimed command and tells of it for as long as somebody listens.
-douse_start() {
-  exec 3<"$douse_f.o0" 4<"$douse_f.e0" 5<&0
+# Tells whoever is connected what happens, and asks what it wants to know. Of the others it hears on descriptor 8.
+douse_tell() {
+  # A shell that cannot write because nobody listens any more has still to start who takes the streams.
+  trap '' TERM HUP INT QUIT PIPE
+  exec 4>&- 6>&-
   {
-    { while IFS= read -r douse_t; do printf '%s\n' "$douse_t"; done; } <&5 3<&- 4<&- 5<&- &
-    { { douse_run 2>&1 >&8 | douse_keep e >&9; } 8>&1 | douse_keep o >&9; } 9>&1 3<&- 4<&- 5<&-
-  } </dev/null 2>/dev/null | {
-    exec 5<&-
-    # Not before: a shell that cannot write because nobody listens any more must not end with the claim in its hand.
-    printf '\ndouse:%s:found:\n' "$douse_id"
-    douse_n=0 douse_x=
-    while read -r douse_k douse_v1; do
-      case $douse_k in
-        exit) douse_x=$douse_v1 douse_n=$((douse_n + 1)); printf '\ndouse:%s:exit:\n' "$douse_id" ;;
-        full) douse_n=$((douse_n + 1)) ;;
-        now) douse_n=3 ;;
-        stop) douse_term ;;
-        *) douse_news ;;
-      esac
-      [ "$douse_n" -ge 3 ] && break
-    done
-    # The shell outside waits for whoever holds the output open, and sshd would wait for that shell.
-    trap 'kill "$$"' EXIT
-    douse_finish "${douse_x:+exit}"
-  }
+    while IFS= read -r douse_t; do printf '%s\n' "$douse_t"; done
+    printf 'eof\n'
+  } <&9 >&7 2>/dev/null 3<&- 5<&- 7>&- 8<&- 9<&- &
+  exec 9<&-
+  printf '\ndouse:%s:found:\n' "$douse_id"
+  douse_n=0 douse_x= douse_kept=
+  while read -r douse_k douse_v1 douse_v2 <&8; do
+    case $douse_k in
+      exit)
+        douse_x=$douse_v1 douse_n=$((douse_n + 1))
+        # One process for both. When what was left behind keeps it at the first, the next word helps.
+        if [ -z "$douse_kept" ]; then
+          { douse_rest; } </dev/null >/dev/null 2>/dev/null 8<&- &
+          douse_kept=1
+        fi
+        printf '\ndouse:%s:exit:\n' "$douse_id"
+        ;;
+      full)
+        case $douse_q in *"$douse_v1"*) ;; *) douse_n=$((douse_n + 1)) ;; esac
+        douse_q=$douse_q$douse_v1$douse_v2
+        ;;
+      other) douse_finish claimed ;;
+      now) douse_n=3 ;;
+      stop) douse_term ;;
+      eof | keep) douse_keepers ;;
+      *) if [ -z "$douse_x" ] || [ "$douse_kept" = 2 ]; then douse_keepers; douse_news; else douse_keepers; fi ;;
+    esac
+    [ "$douse_n" -ge 3 ] && break
+  done
+  douse_finish "${douse_x:+exit}"
+}
+
+# Two ends each of three pipes: of stdout (3, 4), stderr (5, 6), and of what F is told (8, 7). $1 may be the name of a file.
+douse_pipes() {
+  exec 3<<E 5<<E 8<<E
+x
+E
+x
+E
+x
+E
+  read -r douse_k <&3
+  read -r douse_k <&5
+  read -r douse_k <&8
+  [ -p /proc/self/fd/3 ] && { exec 4>/proc/self/fd/3 6>/proc/self/fd/5 7>/proc/self/fd/8; } 2>/dev/null && return
+  # Older shells make files of here-documents.
+  { mkfifo "$1o" "$1e" "$1t" && exec 4<>"$1o" 6<>"$1e" 7<>"$1t" && exec 3<"$1o" 5<"$1e" 8<"$1t" \
+    && exec 4>"$1o" 6>"$1e" 7>"$1t"; } 2>/dev/null
+  douse_x=$?
+  rm -f "$1o" "$1e" "$1t"
+  return "$douse_x"
+}
+
+# Runs the claimed command, and writes its exit code down before anything else.
+douse_start() {
+  trap : TERM HUP INT QUIT PIPE
+  exec 9<&0
+  douse_tell &
+  douse_t=$!
+  # What this shell itself has to say about the command's end is no output of the command.
+  exec 3<&- 5<&- 8<&- 9<&- </dev/null >/dev/null 2>/dev/null
+  if [ "$douse_own" = 1 ] && [ "$douse_pg" = "$$" ]; then
+    # sshd has given this shell a session of its own, and nothing in the command asks for its process.
+    (
+      exec >&4 2>&6 4>&- 6>&- 7>&-
+      set +f
+      douse_l="$$ $douse_st $$"
+      eval "$douse_s"
+    )
+  else
+    printf '%s' "$douse_s" | setsid /bin/sh -s "$douse_f" "$$" >&4 2>&6 4>&- 6>&- 7>&-
+  fi
+  douse_x=$?
+  douse_k= douse_v3=
+  { read -r douse_k douse_v1 douse_v2 douse_v3 <"$douse_f.s"; } 2>/dev/null
+  # Not of one that came second and started nothing.
+  if [ -z "$douse_k" ] || [ "$douse_v3" = "$$" ]; then
+    printf 'exit %s\n' "$douse_x" >>"$douse_f"
+    printf 'exit %s\n' "$douse_x" >&7
+  else
+    printf 'other\n' >&7
+  fi
+  # What was left behind may hold the pipes open: this ends a last line that has no end.
+  printf '\ndouse:%s:done:\n' "$douse_id" >&4
+  printf '\ndouse:%s:done:\n' "$douse_id" >&6
+  exec 4>&- 6>&- 7>&-
+  # A kill of the group reaches this shell, too.
+  while kill -0 "$douse_t"; do wait "$douse_t"; done
   exit 0
 }
 
-for douse_t in setsid dd cat wc rm mkdir id; do
+douse_q= douse_os= douse_es=
+for douse_t in setsid dd cat wc; do
   command -v "$douse_t" >/dev/null 2>&1 || douse_end "nowhere:::::the host has no program \`$douse_t\`"
 done
 douse_b=
@@ -269,41 +303,11 @@ fi
 if [ -z "$douse_b" ] || ! douse_look "$$"; then
   douse_end "nowhere:::::/proc tells neither the boot nor when a process began"
 fi
+[ "$douse_mode" = start ] || douse_find
 
-if [ "$douse_mode" != start ]; then
-  douse_places
-  douse_ifs=$IFS
-  IFS=$douse_nl
-  for douse_d in $douse_all; do
-    IFS=$douse_ifs
-    if [ -e "$douse_d/$douse_id" ] && [ -O "$douse_d" ] && [ ! -L "$douse_d" ]; then
-      douse_f=$douse_d/$douse_id
-      "douse_$douse_mode"
-    fi
-  done
-  IFS=$douse_ifs
-fi
-if [ "$douse_mode" = attach ]; then
-  # Never claimed. That counts only if nothing of it can have been lost with a boot.
-  douse_up=0
-  { read -r douse_up douse_v1 </proc/uptime; } 2>/dev/null
-  douse_up=${douse_up%%.*}
-  [ "$douse_up" -gt "$douse_age" ] || douse_end "unknown:::::the host was started anew since then, and has no trace of it"
-  [ -n "${douse_s-}" ] || douse_end "absent:::::"
-fi
-
-# Claims in the first place that can be written, and goes on from there; what another has claimed is found, not started.
-douse_go() {
-  douse_settle "$1"
-  case $?$douse_mode in
-    0stop) douse_stop ;;
-    0*) douse_start ;;
-    1*) "douse_${2:-attach}" ;;
-  esac
-}
-douse_other=attach
-[ "$douse_mode" = stop ] && douse_other=stop
-case ${HOME-} in /*) douse_go "$HOME/.cache/douse" "$douse_other" ;; esac
-douse_places
-douse_go "/var/tmp/.douse-$douse_u$douse_nl/tmp/.douse-$douse_u" "$douse_other"
+# A place that survives a reboot comes first.
+case ${HOME-} in /*) douse_go "$HOME/.cache/douse" ;; esac
+douse_u=$(id -u)
+douse_go "/var/tmp/.douse-$douse_u"
+douse_go "/tmp/.douse-$douse_u"
 douse_end "nowhere:::::no folder of the user's own can be written: ~/.cache/douse, /var/tmp/.douse-$douse_u, /tmp/.douse-$douse_u"

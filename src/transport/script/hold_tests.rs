@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -12,15 +13,19 @@ use crate::transport::Job;
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
+/// A shell that leads a group, as sshd starts it, or that is one of its parent's.
+fn shell_of(shell: &[&str], home: &Path, leads: bool) -> Child {
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).env("HOME", home);
+    if leads {
+        command.process_group(0);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap_or_else(|error| panic!("{shell:?}: {error}; install dash, bash and busybox"))
+}
+
 fn spawn(shell: &[&str], home: &Path, text: &[u8]) -> Child {
-    let mut child = Command::new(shell[0])
-        .args(&shell[1..])
-        .env("HOME", home)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{shell:?}: {error}; install dash, bash and busybox"));
+    let mut child = shell_of(shell, home, true);
     // A shell that exits early does not read it all.
     let _ = child.stdin.take().unwrap().write_all(text);
     child
@@ -114,5 +119,88 @@ fn what_is_forgotten_is_gone_and_the_rest_stays() {
         assert!(!place.join(jobs[0].attempt.to_string()).exists(), "{shell:?}");
         assert!(place.join(jobs[1].attempt.to_string()).exists(), "{shell:?}");
         assert!(said(&feed(shell, home.path(), &script(&jobs[1], ATTACH)), "\nb\n"), "{shell:?}");
+    }
+}
+
+#[test]
+fn a_command_that_asks_for_its_process_has_one_of_its_own() {
+    for shell in SHELLS {
+        let home = tempfile::tempdir().unwrap();
+        let kill = command("kill -9 $$");
+        assert!(said(&feed(shell, home.path(), &script(&kill, Mode::Start)), ":end:exit:137:1:"), "{shell:?}");
+        assert!(said(&feed(shell, home.path(), &script(&kill, ATTACH)), ":end:exit:137:1:"), "{shell:?}");
+    }
+}
+
+#[test]
+fn a_shell_that_leads_no_group_starts_one_for_the_command() {
+    for shell in SHELLS {
+        let home = tempfile::tempdir().unwrap();
+        let job = command("read -r line </proc/self/stat; echo here; exit 4");
+        let mut child = shell_of(shell, home.path(), false);
+        child.stdin.take().unwrap().write_all(&script(&job, Mode::Start)).unwrap();
+        let pid = child.id();
+        let output = child.wait_with_output().unwrap();
+        assert!(said(&output, "\nhere\n") && said(&output, ":end:exit:4:1:"), "{shell:?}: {output:?}");
+        let start = fs::read_to_string(home.path().join(format!(".cache/douse/{}.s", job.attempt))).unwrap();
+        let group: u32 = start.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(![pid, std::process::id()].contains(&group), "{shell:?}: {start}");
+    }
+}
+
+#[test]
+fn what_waits_in_the_pipes_because_a_connection_stands_still_is_taken_by_the_next_one() {
+    for shell in SHELLS {
+        let home = tempfile::tempdir().unwrap();
+        // More than a pipe holds.
+        let command = command(&format!("i=0; while [ $i -lt 3000 ]; do echo {}; i=$((i+1)); done", "x".repeat(99)));
+        let job = Job { output_bytes_max: 1 << 20, ..command };
+        let mut still = shell_of(shell, home.path(), true);
+        // It is never closed, and nothing is said on it.
+        let mut stdin = still.stdin.take().unwrap();
+        stdin.write_all(&script(&job, Mode::Start)).unwrap();
+        let start = home.path().join(format!(".cache/douse/{}.s", job.attempt));
+        while !start.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut found = shell_of(shell, home.path(), true);
+        let mut words = found.stdin.take().unwrap();
+        words.write_all(&script(&job, ATTACH)).unwrap();
+        let asks = std::thread::spawn(move || {
+            while words.write_all(b"news\n").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let output = found.wait_with_output().unwrap();
+        assert!(said(&output, ":end:exit:0:1:"), "{shell:?}: {}", output.stdout.len());
+        assert!(output.stdout.len() > 300_000, "{shell:?}: {}", output.stdout.len());
+        asks.join().unwrap();
+        drop(stdin);
+        still.wait_with_output().unwrap();
+    }
+}
+
+#[test]
+fn what_a_command_leaves_behind_hides_nothing_that_it_printed_itself() {
+    for shell in SHELLS {
+        for text in ["printf begun", "printf 'one\\ntwo'", "seq 1 30; printf end", "sleep 0.05; printf begun"] {
+            let home = tempfile::tempdir().unwrap();
+            let job = command(&format!("sleep 5 & {text}"));
+            let mut child = shell_of(shell, home.path(), true);
+            let mut words = child.stdin.take().unwrap();
+            words.write_all(&script(&job, Mode::Start)).unwrap();
+            let asks = std::thread::spawn(move || {
+                for word in ["news\n", "news\n", "now\n"] {
+                    std::thread::sleep(Duration::from_millis(200));
+                    let _ = words.write_all(word.as_bytes());
+                }
+                words
+            });
+            let output = child.wait_with_output().unwrap();
+            drop(asks.join().unwrap());
+            let own = Command::new("dash").arg("-c").arg(text).output().unwrap().stdout;
+            let expected = format!("{}\ndouse:", String::from_utf8(own).unwrap());
+            assert!(said(&output, &expected) && said(&output, ":end:exit:0:1:"), "{shell:?} {text}: {output:?}");
+        }
     }
 }

@@ -15,6 +15,8 @@ pub enum Said {
     Found,
     /// The command has ended; what it left behind may still print.
     Exit,
+    /// The command itself has printed all of a stream that comes before.
+    Done,
     /// The last word of a stream. On stdout it tells all, on stderr nothing.
     End(Option<Report>),
 }
@@ -22,7 +24,7 @@ pub enum Said {
 /// What became of an attempt, as its host tells it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
-    /// `exit`, `rebooted`, `gone`, `void`, `unknown`, `absent`, `nowhere`, `groups`, `over`; empty while it runs.
+    /// `exit`, `rebooted`, `gone`, `void`, `unknown`, `absent`, `claimed`, `nowhere`, `groups`, `over`; empty while it runs.
     pub state: String,
     /// The exit code; of `groups`, the login user's group.
     pub first: Option<i32>,
@@ -102,6 +104,7 @@ impl Said {
         match word {
             "found" => Some(Self::Found),
             "exit" => Some(Self::Exit),
+            "done" => Some(Self::Done),
             "end" => Some(Self::End(Report::read(rest))),
             _ => None,
         }
@@ -152,7 +155,7 @@ mod tests {
     fn what_is_said_is_taken_out_however_the_stream_is_cut() {
         let attempt = AttemptId::new();
         let stream = format!(
-            "\ndouse:{attempt}:found:\na\n\n\ndouse:{attempt}:become:12\nb\ndouse:{attempt}:exit:\nc\0\n\ndouse:{attempt}:end:exit:7:1:5:6:\n"
+            "\ndouse:{attempt}:found:\na\n\n\ndouse:{attempt}:become:12\nb\ndouse:{attempt}:exit:\nc\0\n\ndouse:{attempt}:done:\n\ndouse:{attempt}:end:exit:7:1:5:6:\n"
         );
         let report = Report { state: "exit".into(), first: Some(7), second: Some(1), dropped: (5, 6), text: "".into() };
         for size in 1..=stream.len() {
@@ -160,7 +163,7 @@ mod tests {
             let (output, said) = listen(attempt, &chunks);
             let expected = format!("a\n\n\ndouse:{attempt}:become:12\nbc\0\n");
             assert_eq!(String::from_utf8_lossy(&output), expected, "chunks of {size}");
-            assert_eq!(said, [Said::Found, Said::Exit, Said::End(Some(report.clone()))]);
+            assert_eq!(said, [Said::Found, Said::Exit, Said::Done, Said::End(Some(report.clone()))]);
         }
     }
 

@@ -160,6 +160,7 @@ impl Held<'_> {
                 RefusalKind::Session,
                 format!("server `{name}`: it was never started there, and will not be"),
             )),
+            // `claimed` among them: another connection was faster, and what it has started is found.
             other => {
                 session.close().await;
                 return Step::Waits(format!("the host's last word was `{other}`"));
@@ -292,7 +293,7 @@ impl Held<'_> {
 /// Follows a session to the host's last word; `None` when it ends without.
 async fn follow(session: &mut Session, is_asked: &mut bool) -> Option<Report> {
     let mut exited: Option<(Instant, Instant)> = None;
-    let mut next = Instant::now() + limits::HELD_NEWS;
+    let mut next = Instant::now() + limits::HELD_FIRST;
     loop {
         if let Some(report) = session.last_word() {
             return Some(report);
@@ -320,7 +321,7 @@ async fn follow(session: &mut Session, is_asked: &mut bool) -> Option<Report> {
             return None;
         }
         if !is_found || *is_asked {
-            next = Instant::now() + limits::HELD_NEWS;
+            next = Instant::now() + if is_found { limits::HELD_NEWS } else { limits::HELD_FIRST };
             continue;
         }
         match exited {

@@ -253,7 +253,7 @@ impl Session {
         let is_end = |said: &Said| matches!(said, Said::End(_));
         let report = self.stdout.said.iter().find_map(|said| match said {
             Said::End(report) => report.clone(),
-            Said::Found | Said::Exit => None,
+            Said::Found | Said::Exit | Said::Done => None,
         });
         report.filter(|_| self.stderr.said.iter().any(is_end))
     }

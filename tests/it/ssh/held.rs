@@ -122,6 +122,13 @@ async fn what_was_never_started_is_started_or_only_said_so() {
         let asked = run(&transport(), query).await;
         let Ending::NotStarted(refusal) = asked.ending else { panic!("{shell}: {:?}", asked.ending) };
         assert!(refusal.message.contains("never started"), "{refusal}");
+        // That was said for good: whoever stood still with it in hand comes too late.
+        for late in [again(&job), job] {
+            let ended = run(&transport(), late).await;
+            assert!(matches!(&ended.ending, Ending::NotStarted(_)), "{shell}: {:?}", ended.ending);
+            assert_eq!(ended.stdout.text(), "", "{shell}");
+        }
+        let job = self::job(&sshd.server("web1"), "echo new");
         assert_eq!(told(&run(&transport(), again(&job)).await), (Ending::Exited(0), "new\n".into(), String::new()));
         // Without a claim it is not known what was before the boot.
         let old = Job {
@@ -256,8 +263,8 @@ async fn whoever_waited_for_the_command_was_killed_so_its_end_is_unknown() {
     .await;
     let record = sshd.home().join(".cache/douse").join(job.attempt.to_string());
     let text = fs::read_to_string(record).unwrap();
-    let supervisor = text.lines().find_map(|line| line.strip_prefix("supervisor ")).unwrap();
-    crate::support::sshd::kill("KILL", supervisor.split(' ').next().unwrap().parse().unwrap());
+    let waits = text.lines().find_map(|line| line.strip_prefix("claim ")).unwrap();
+    crate::support::sshd::kill("KILL", waits.split(' ').nth(1).unwrap().parse().unwrap());
     let found = run(&transport(), again(&job)).await;
     assert!(matches!(&found.ending, Ending::Lost(why) if why.contains("killed")), "{:?}", found.ending);
     let pid = file(&sshd.dir().join("starts")).await;
