@@ -190,7 +190,8 @@ douse_keepers() {
   if [ -z "$douse_kept" ]; then { douse_keep o; } <&3 >/dev/null 2>/dev/null 3<&- 5<&- 8<&- & fi
   { douse_keep e; } <&5 >/dev/null 2>/dev/null 3<&- 5<&- 8<&- &
   douse_kept=2
-  exec 3<&- 5<&-
+  # From here on the last of the others to end is heard as an end.
+  exec 3<&- 5<&- 7>&-
 }
 
 # Tells whoever is connected what happens, and asks what it wants to know. Of the others it hears on descriptor 8.
