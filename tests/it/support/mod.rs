@@ -5,6 +5,7 @@ pub mod chain;
 pub mod engine;
 pub mod host;
 pub mod http;
+#[expect(dead_code, reason = "the tests and the benchmarks each use a part")]
 pub mod postgres;
 pub mod program;
 pub mod prometheus;

@@ -14,18 +14,42 @@ struct Cluster {
 
 /// A server of a test's own, that can be stopped and started.
 pub struct Server {
-    /// Of its one database.
+    /// Of its first database.
     pub url: String,
     cluster: Option<Cluster>,
     root: PathBuf,
+    disk: Disk,
+}
+
+/// What a commit waits for.
+#[derive(Clone, Copy, PartialEq)]
+enum Disk {
+    /// Nothing: tests have no power cuts.
+    Ignored,
+    /// The disk, and everything else as PostgreSQL has it by default.
+    Synced,
 }
 
 impl Server {
     pub fn start() -> Self {
+        Self::start_on(Disk::Ignored)
+    }
+
+    /// One whose commits survive a power cut.
+    pub fn durable() -> Self {
+        Self::start_on(Disk::Synced)
+    }
+
+    fn start_on(disk: Disk) -> Self {
         let root = initialise();
-        let cluster = serve(&root);
+        let cluster = serve(&root, disk);
         sql(&root, "CREATE DATABASE douse");
-        Self { url: url(&root, "douse"), cluster: Some(cluster), root }
+        Self { url: url(&root, "douse"), cluster: Some(cluster), root, disk }
+    }
+
+    /// URL of another, empty database.
+    pub fn fresh(&self) -> String {
+        create(&self.root)
     }
 
     /// Ends the server at once; its data stay.
@@ -43,7 +67,7 @@ impl Server {
 
     /// Starts a stopped server again.
     pub fn start_again(&mut self) {
-        self.cluster = Some(serve(&self.root));
+        self.cluster = Some(serve(&self.root, self.disk));
     }
 }
 
@@ -60,9 +84,13 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 /// URL of a new, empty database on the private cluster, which is started at the first call.
 pub fn database() -> String {
     let cluster = CLUSTER.get_or_init(start);
+    create(&cluster.socket)
+}
+
+fn create(socket: &Path) -> String {
     let name = format!("douse_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    sql(&cluster.socket, &format!("CREATE DATABASE {name}"));
-    url(&cluster.socket, &name)
+    sql(socket, &format!("CREATE DATABASE {name}"));
+    url(socket, &name)
 }
 
 fn url(socket: &Path, name: &str) -> String {
@@ -102,12 +130,12 @@ fn is_root() -> bool {
 /// A cluster that removes itself when this process has ended.
 fn start() -> Cluster {
     let root = initialise();
-    watch(&root, &format!("rm -rf '{}'", root.display()))
+    watch(&root, Disk::Ignored, &format!("rm -rf '{}'", root.display()))
 }
 
 /// A cluster whose data outlive the server.
-fn serve(root: &Path) -> Cluster {
-    watch(root, "true")
+fn serve(root: &Path, disk: Disk) -> Cluster {
+    watch(root, disk, "true")
 }
 
 /// Makes an empty cluster below a new folder.
@@ -126,21 +154,15 @@ fn initialise() -> PathBuf {
 }
 
 /// Runs the server until the watcher's input ends, then does `afterwards`.
-fn watch(root: &Path, afterwards: &str) -> Cluster {
+fn watch(root: &Path, disk: Disk, afterwards: &str) -> Cluster {
     let bin = programs();
     let data = root.join("data");
     // The watcher's standard input ends with this process, however it dies; then it stops the server.
     let mut serve = unprivileged(&bin.join("postgres"));
-    serve.arg("-D").arg(&data).arg("-k").arg(root).args([
-        "-c",
-        "listen_addresses=",
-        "-c",
-        "max_connections=300",
-        "-c",
-        "fsync=off",
-        "-c",
-        "autovacuum=off",
-    ]);
+    serve.arg("-D").arg(&data).arg("-k").arg(root).args(["-c", "listen_addresses=", "-c", "max_connections=300"]);
+    if disk == Disk::Ignored {
+        serve.args(["-c", "fsync=off", "-c", "autovacuum=off"]);
+    }
     let line: Vec<String> = std::iter::once(serve.get_program())
         .chain(serve.get_args())
         .map(|word| format!("'{}'", word.to_str().expect("UTF-8")))
