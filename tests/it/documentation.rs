@@ -259,7 +259,7 @@ fn the_manual_names_every_key_of_runbooks() {
 }
 
 #[test]
-fn each_test_that_the_page_of_guarantees_names_is_there() {
+fn each_test_that_the_pages_of_guarantees_and_faults_name_is_there() {
     fn source(folder: &Path, text: &mut String) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -279,6 +279,9 @@ fn each_test_that_the_page_of_guarantees_names_is_there() {
         .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
         .collect();
     assert!(named.len() > 30, "{named:?}");
+    let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let faults = page.split("## Faults with a test of their own").nth(1).unwrap();
+    let named: Vec<String> = named.into_iter().chain(faults.split('`').skip(1).step_by(2).map(str::to_owned)).collect();
     let missing: Vec<&String> = named.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
