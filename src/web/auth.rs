@@ -8,8 +8,8 @@ use std::future::{Ready, ready};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use sha2::{Digest, Sha256};
@@ -23,12 +23,15 @@ use crate::engine::Engine;
 /// Who a request is made by.
 pub use crate::engine::acts::Person;
 
-/// Lets a request through if its route is known and its credential is enough.
+/// Lets a request through if its route is known and its credential is enough. A HEAD is a GET whose body is not sent.
 pub async fn guard(
     engine: web::Data<Engine>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
     match admit(&engine, &request) {
         Ok(person) => {
             if let Some(person) = person {

@@ -17,6 +17,17 @@ fn healthy_and_ready_need_no_credential() {
 }
 
 #[test]
+fn a_head_is_answered_as_a_get_without_its_body() {
+    let engine = engine();
+    let head = |path: &str, token| http::ask("HEAD", &format!("{}{path}", engine.url), token, None, &[]);
+    let answer = head("/-/healthy", None);
+    assert_eq!((answer.status, answer.text.as_str(), answer.header("content-length")), (200, "", "18"));
+    assert_eq!(head("/api/v1/alerts", None).status, 401);
+    assert_eq!(head("/api/v1/alerts", Some(VIEWER_TOKEN)).status, 200);
+    assert_eq!(head("/-/reload", Some(ADMIN_TOKEN)).status, 404, "a GET of it is none either");
+}
+
+#[test]
 fn metrics_need_a_viewer_unless_they_are_public() {
     let engine = engine();
     let url = format!("{}/metrics", engine.url);
