@@ -1,5 +1,7 @@
 //! Deliveries: webhook requests as they came, and the alerts in them that could not be taken.
 
+use std::borrow::Cow;
+
 use diesel::prelude::*;
 use serde_json::Value;
 
@@ -48,10 +50,12 @@ pub struct QuarantinedRow {
 
 /// Stores deliveries.
 pub fn insert(db: &mut Db, rows: &[DeliveryRow]) -> Result<(), StoreError> {
-    let clean = |row: &DeliveryRow| cleaned!(row; content_type, receiver, group_key, external_url).into_owned();
     for some in rows.chunks(CHUNK) {
-        let some: Vec<DeliveryRow> = some.iter().map(clean).collect();
-        each_backend!(db, c => diesel::insert_into(deliveries::table).values(&some).execute(c))?;
+        // Borrowed: a body may be 16 MiB.
+        let some: Vec<Cow<'_, DeliveryRow>> =
+            some.iter().map(|row| cleaned!(row; content_type, receiver, group_key, external_url)).collect();
+        let some: Vec<&DeliveryRow> = some.iter().map(AsRef::as_ref).collect();
+        each_backend!(db, c => diesel::insert_into(deliveries::table).values(some).execute(c))?;
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! The client: posts alerts as Alertmanager does, keeps what was answered, and answers what people are asked.
 
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use oorandom::Rand64;
-use reqwest::{Client, RequestBuilder};
+use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
 use crate::support::engine::{ADMIN_TOKEN, ENGINEER_TOKEN, WEBHOOK_TOKEN};
+use crate::support::http::{self, Answer};
 
 use super::below;
 use super::world::{KINDS, SERVERS};
@@ -77,9 +77,12 @@ impl History {
 
     fn offer(&self, url: &str, body: &Value, alerts: &[Made]) -> bool {
         let is_accepted = match post(&format!("{url}/api/v1/webhooks/main"), WEBHOOK_TOKEN, body) {
-            Some((200, _)) => true,
-            Some((503, _)) | None => false,
-            Some((status, text)) => panic!("a webhook that Alertmanager would drop: {status} {text}"),
+            Some(answer) if answer.status == 200 => true,
+            Some(answer) => {
+                assert_eq!(answer.status, 503, "a webhook that Alertmanager would drop: {}", answer.text);
+                false
+            }
+            None => false,
         };
         if is_accepted {
             for made in self.made.lock().unwrap().iter_mut() {
@@ -98,10 +101,11 @@ impl History {
         let mut unsettled = 0;
         let mut cursor = String::new();
         loop {
-            let (200, page) = get(&format!("{url}/api/v1/executions?limit=200{cursor}"), ADMIN_TOKEN)? else {
+            let page = get(&format!("{url}/api/v1/executions?limit=200{cursor}"), ADMIN_TOKEN)?;
+            if page.status != 200 {
                 return None;
-            };
-            let page: Value = serde_json::from_str(&page).unwrap();
+            }
+            let page = page.json();
             for execution in page["items"].as_array().unwrap() {
                 unsettled += usize::from(!self.tend(url, execution, whims.as_deref_mut())?);
             }
@@ -155,25 +159,12 @@ impl History {
 /// How long an engine may take to answer; a stopped one does not.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-/// A connection for each request: the one before may lead to an engine that was killed.
-static CLIENT: LazyLock<Client> =
-    LazyLock::new(|| Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap());
-
-/// Status and text; `None` when nobody answers.
-fn get(url: &str, token: &str) -> Option<(u16, String)> {
-    send(CLIENT.get(url).bearer_auth(token))
+fn get(url: &str, token: &str) -> Option<Answer> {
+    http::send(Method::GET, url, Some(token), None, &[], PATIENCE)
 }
 
-fn post(url: &str, token: &str, body: &Value) -> Option<(u16, String)> {
-    send(CLIENT.post(url).bearer_auth(token).json(body))
-}
-
-fn send(request: RequestBuilder) -> Option<(u16, String)> {
-    RUNTIME.block_on(async {
-        let answer = request.send().await.ok()?;
-        Some((answer.status().as_u16(), answer.text().await.ok()?))
-    })
+fn post(url: &str, token: &str, body: &Value) -> Option<Answer> {
+    http::send(Method::POST, url, Some(token), Some(body.to_string()), &[], PATIENCE)
 }
 
 impl Made {

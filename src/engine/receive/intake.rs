@@ -111,7 +111,6 @@ impl<'db> Intake<'db> {
             receiver: delivery.receiver.clone(),
         };
         let mut current = Current { now, group, receipt };
-        let before = self.quarantined.len();
         for (position, entry) in entries.into_iter().enumerate() {
             match entry {
                 Entry::Alert { alert, seen_at, raw } => self.alert(&mut current, position, (*alert, seen_at), raw),
@@ -120,10 +119,8 @@ impl<'db> Intake<'db> {
                 }
             }
         }
-        let quarantined = self.quarantined.len() - before;
-        let Current { receipt, .. } = current;
-        self.deliveries.push(delivery_row(incoming, delivery, body_sha256, now, (&receipt, quarantined)));
-        receipt
+        self.deliveries.push(delivery_row(incoming, delivery, body_sha256, now, &current.receipt));
+        current.receipt
     }
 
     fn quarantine(
@@ -302,8 +299,9 @@ fn delivery_row(
     delivery: Delivery,
     body_sha256: String,
     now: Timestamp,
-    (receipt, quarantined): (&Receipt, usize),
+    receipt: &Receipt,
 ) -> DeliveryRow {
+    let quarantined = receipt.results.iter().filter(|result| result.taken == Taken::Quarantined).count();
     DeliveryRow {
         id: receipt.delivery,
         source: incoming.source,

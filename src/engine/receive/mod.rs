@@ -1,9 +1,9 @@
 //! A webhook's body into deliveries, alerts and episodes: all of it in one transaction, or nothing.
 //!
 //! Deliveries that come while others are being committed share the next commit ([`queue`]); what is too much to hold is
-//! refused at once. Answers only after the commit, and decides nothing: a new firing episode is flagged `undecided` for `matching`, the
-//! held decisions of one that ended are due at once. A re-delivery, in whatever order, split or merged, adds its raw
-//! body and nothing else. Called from `web/webhook`, and from `fetch` for alerts that a webhook left out.
+//! refused at once. Answers only after the commit, and decides nothing: a new firing episode is flagged `undecided` for
+//! `matching`, the held decisions of one that ended are due at once. A re-delivery, in whatever order, split or merged,
+//! adds its raw body and nothing else. Called from `web/webhook`, and from `fetch` for alerts that a webhook left out.
 
 mod intake;
 mod queue;

@@ -67,7 +67,8 @@ impl Ingest {
         Self { queue, room: Arc::new(Semaphore::new(kib)) }
     }
 
-    /// Takes a place in the queue; the future tells what became of it. It is stored even if nobody awaits that.
+    /// Takes a place in the queue; the future tells what became of it. Dropped before its turn it is not stored, after
+    /// that it may be.
     pub(super) fn commit(&self, parcel: Parcel) -> Result<impl Future<Output = Answer> + use<>, ReceiveError> {
         let kib = u32::try_from(parcel.incoming.body.len() / 1_024 + 1).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| ReceiveError::Overloaded)?;

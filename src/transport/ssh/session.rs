@@ -361,13 +361,12 @@ impl Session {
             // What the dead command has left in the pipe.
             let _ = timeout(limits::SSH_LINGER, self.drive()).await;
         }
-        // sshd gives the session's place away only after our CLOSE.
-        self.is_closed = timeout(limits::SSH_LINGER, self.write.close()).await.is_ok();
+        self.close().await;
         let ending = ending.unwrap_or_else(|| self.ending());
         Finished { ending, stdout: self.stdout.finish(0), stderr: self.stderr.finish(0) }
     }
 
-    /// Gives the session's place back to the host.
+    /// Gives the session's place back: sshd gives it away only after our CLOSE.
     pub(super) async fn close(&mut self) {
         self.is_closed = timeout(limits::SSH_LINGER, self.write.close()).await.is_ok();
     }

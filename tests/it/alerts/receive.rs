@@ -57,13 +57,13 @@ async fn state(store: &Store) -> (Vec<EpisodeRow>, Vec<AlertRow>) {
     read.await.unwrap()
 }
 
-fn webhook(alerts: &[Value]) -> Vec<u8> {
+pub fn webhook(alerts: &[Value]) -> Vec<u8> {
     json!({"version": "4", "status": "firing", "receiver": "r", "groupKey": "{}:{}", "alerts": alerts})
         .to_string()
         .into_bytes()
 }
 
-fn alert(name: &str, status: &str, starts: &str, ends: &str) -> Value {
+pub fn alert(name: &str, status: &str, starts: &str, ends: &str) -> Value {
     let time =
         |text: &str| if text.is_empty() { "0001-01-01T00:00:00Z".to_owned() } else { format!("2026-11-21T{text}Z") };
     json!({

@@ -10,10 +10,10 @@ use douse::engine::receive::{Incoming, Ingest, Receipt, ReceiveError, Taken};
 use douse::store::alerts::AlertFilter;
 use douse::store::episodes::EpisodeFilter;
 use douse::store::{Db, Page, Store, alerts, episodes, lock_ingest, sources};
-use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::bodies;
+use super::receive::{alert, webhook};
 use crate::store::harness::{self, Fixture, on_both_engines};
 
 fn now() -> Timestamp {
@@ -26,15 +26,7 @@ fn incoming(body: Vec<u8>) -> Incoming {
 
 /// One that fires, told apart by `name`.
 fn small(name: &str) -> Incoming {
-    let alert = json!({
-        "status": "firing", "labels": {"alertname": name}, "annotations": {}, "generatorURL": "", "fingerprint": "",
-        "startsAt": "2026-11-21T07:00:00Z", "endsAt": "0001-01-01T00:00:00Z",
-    });
-    let body = json!({
-        "version": "4", "status": "firing", "receiver": "douse", "groupKey": "{}:{}", "groupLabels": {}, "commonLabels": {},
-        "commonAnnotations": {}, "externalURL": "", "truncatedAlerts": 0, "alerts": [alert],
-    });
-    incoming(body.to_string().into_bytes())
+    incoming(webhook(&[alert(name, "firing", "07:00:00", "")]))
 }
 
 /// Keeps every delivery of the source waiting until it is dropped.

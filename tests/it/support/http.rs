@@ -7,9 +7,10 @@ use serde_json::Value;
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
 /// Keeps no connection: engines come and go.
-static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
-    reqwest::Client::builder().timeout(Duration::from_secs(20)).pool_max_idle_per_host(0).build().unwrap()
-});
+static CLIENT: LazyLock<reqwest::Client> =
+    LazyLock::new(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap());
+/// How long an engine may take to answer, unless a caller says otherwise.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What came back.
 #[derive(Debug)]
@@ -41,28 +42,31 @@ impl Answer {
 /// Any request; fails when nobody answers.
 pub fn ask(method: &str, url: &str, token: Option<&str>, body: Option<&str>, headers: &[(&str, &str)]) -> Answer {
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-    send(method, url, token, body.map(str::to_owned), headers).unwrap_or_else(|| panic!("{url}: nobody answers"))
+    send(method, url, token, body.map(str::to_owned), headers, PATIENCE)
+        .unwrap_or_else(|| panic!("{url}: nobody answers"))
 }
 
 /// `GET`; `None` when nobody answers.
 pub fn get(url: &str, token: Option<&str>) -> Option<Answer> {
-    send(reqwest::Method::GET, url, token, None, &[])
+    send(reqwest::Method::GET, url, token, None, &[], PATIENCE)
 }
 
 /// `POST` of JSON (or of nothing); `None` when nobody answers.
 pub fn post(url: &str, token: Option<&str>, body: Option<&Value>) -> Option<Answer> {
-    send(reqwest::Method::POST, url, token, body.map(Value::to_string), &[])
+    send(reqwest::Method::POST, url, token, body.map(Value::to_string), &[], PATIENCE)
 }
 
-fn send(
+/// Any request; `None` when nobody answers within `patience`.
+pub fn send(
     method: reqwest::Method,
     url: &str,
     token: Option<&str>,
     body: Option<String>,
     headers: &[(&str, &str)],
+    patience: Duration,
 ) -> Option<Answer> {
     RUNTIME.block_on(async {
-        let mut request = CLIENT.request(method, url);
+        let mut request = CLIENT.request(method, url).timeout(patience);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
