@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use serde_json::Value;
 
 use super::schema::alerts;
-use super::types::cleaned;
+use super::types::{cleaned, prepared};
 use super::{Db, EpisodeRelation, Json, Page, Paged, StoreError, each_backend};
 use crate::alert::{Alert, AlertStatus, Labels};
 use crate::audit::canonical::sha256_hex;
@@ -13,7 +13,7 @@ use crate::id::{AlertId, DeliveryId, EpisodeId};
 
 /// One label set with a status, as one delivery told it.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = alerts)]
+#[diesel(table_name = alerts, treat_none_as_default_value = false)]
 pub struct AlertRow {
     pub id: AlertId,
     pub delivery_id: DeliveryId,
@@ -178,9 +178,9 @@ pub fn list(db: &mut Db, filter: &AlertFilter, page: Page<AlertId>) -> Result<Pa
 
 /// Notes on an alert which trigger selected its episode, and what was decided; the first trigger keeps its note.
 pub fn set_action(db: &mut Db, id: AlertId, trigger: Option<&str>, action: &str) -> Result<(), StoreError> {
-    each_backend!(db, c => diesel::update(alerts::table.find(id))
+    each_backend!(db, c => prepared(diesel::update(alerts::table.find(id))
         .filter(alerts::action_taken.is_null().or(alerts::matched_trigger.is_null()).or(alerts::matched_trigger.eq(trigger)))
-        .set((alerts::matched_trigger.eq(trigger), alerts::action_taken.eq(action)))
+        .set((alerts::matched_trigger.eq(trigger), alerts::action_taken.eq(action))))
         .execute(c))?;
     Ok(())
 }

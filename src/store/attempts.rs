@@ -3,14 +3,14 @@
 use diesel::prelude::*;
 
 use super::schema::{attempts, outputs};
-use super::types::cleaned;
+use super::types::{cleaned, prepared};
 use super::{AttemptEnding, AttemptHold, Db, StoreError, Stream, each_backend};
 use crate::clock::Timestamp;
 use crate::id::{AttemptId, ExecutionId, StepRunId};
 
 /// One try of one step, stored when it starts.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = attempts)]
+#[diesel(table_name = attempts, treat_none_as_default_value = false)]
 pub struct AttemptRow {
     pub id: AttemptId,
     pub step_run_id: StepRunId,
@@ -30,7 +30,7 @@ pub struct AttemptRow {
 
 /// What one attempt printed on one stream, bounded and masked.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = outputs)]
+#[diesel(table_name = outputs, treat_none_as_default_value = false)]
 pub struct OutputRow {
     pub attempt_id: AttemptId,
     pub stream: Stream,
@@ -62,7 +62,7 @@ pub fn insert(db: &mut Db, row: &AttemptRow) -> Result<(), StoreError> {
 /// Stores how an attempt ended; `false` if that is known already.
 pub fn finish(db: &mut Db, id: AttemptId, end: &AttemptEnd, now: Timestamp) -> Result<bool, StoreError> {
     let end = &*cleaned!(end; signal, error_message);
-    let found = each_backend!(db, c => diesel::update(attempts::table)
+    let found = each_backend!(db, c => prepared(diesel::update(attempts::table)
         .filter(attempts::id.eq(id))
         .filter(attempts::ending.is_null())
         .set((
@@ -72,16 +72,16 @@ pub fn finish(db: &mut Db, id: AttemptId, end: &AttemptEnd, now: Timestamp) -> R
             attempts::signal.eq(&end.signal),
             attempts::kill_confirmed.eq(end.kill_confirmed),
             attempts::error_message.eq(&end.error_message),
-        ))
+        )))
         .execute(c))?;
     Ok(found == 1)
 }
 
 /// Stores that nothing holds an attempt on its host after all.
 pub fn unhold(db: &mut Db, id: AttemptId) -> Result<(), StoreError> {
-    each_backend!(db, c => diesel::update(attempts::table)
+    each_backend!(db, c => prepared(diesel::update(attempts::table)
         .filter(attempts::id.eq(id))
-        .set(attempts::hold.eq(AttemptHold::Weak))
+        .set(attempts::hold.eq(AttemptHold::Weak)))
         .execute(c))?;
     Ok(())
 }

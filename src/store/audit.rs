@@ -36,7 +36,7 @@ pub struct AuditRow {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = audit_events)]
+#[diesel(table_name = audit_events, treat_none_as_default_value = false)]
 struct NewRow<'a> {
     id: AuditEventId,
     event_type: EventKind,

@@ -3,13 +3,14 @@
 use diesel::prelude::*;
 
 use super::schema::approval_batches;
+use super::types::{prepared, word};
 use super::{BatchMember, BatchState, Db, Json, Page, Paged, StoreError, each_backend};
 use crate::clock::Timestamp;
 use crate::id::BatchId;
 
 /// Several pending executions of one runbook in one group that are approved by one yes.
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
-#[diesel(table_name = approval_batches, treat_none_as_null = true)]
+#[diesel(table_name = approval_batches, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub struct BatchRow {
     pub id: BatchId,
     pub runbook: String,
@@ -33,10 +34,10 @@ pub fn insert(db: &mut Db, row: &BatchRow) -> Result<(), StoreError> {
 
 /// Writes all columns of a known batch, if it is still in state `from`; `false` if somebody was faster.
 pub fn update(db: &mut Db, from: BatchState, row: &BatchRow) -> Result<bool, StoreError> {
-    let found = each_backend!(db, c => diesel::update(approval_batches::table)
+    let found = each_backend!(db, c => prepared(diesel::update(approval_batches::table)
         .filter(approval_batches::id.eq(row.id))
-        .filter(approval_batches::state.eq(from))
-        .set(row)
+        .filter(approval_batches::state.eq(word(from.as_str())))
+        .set(row))
         .execute(c))?;
     Ok(found == 1)
 }
@@ -51,7 +52,7 @@ pub fn open(db: &mut Db, runbook: &str, server_group: &str) -> Result<Option<Bat
     Ok(each_backend!(db, c => approval_batches::table
         .filter(approval_batches::runbook.eq(runbook))
         .filter(approval_batches::server_group.eq(server_group))
-        .filter(approval_batches::state.eq(BatchState::Open))
+        .filter(approval_batches::state.eq(word(BatchState::Open.as_str())))
         .select(BatchRow::as_select())
         .first(c)
         .optional())?)

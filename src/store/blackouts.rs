@@ -15,7 +15,7 @@ use crate::id::BlackoutId;
 
 /// A window, made through the API, in which nothing may start.
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
-#[diesel(table_name = blackouts, treat_none_as_null = true)]
+#[diesel(table_name = blackouts, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub struct BlackoutRow {
     pub id: BlackoutId,
     pub name: String,

@@ -3,13 +3,13 @@
 use diesel::prelude::*;
 
 use super::schema::circuit_breakers;
-use super::types::cleaned;
+use super::types::{cleaned, prepared};
 use super::{CircuitState, Db, StoreError, each_backend};
 use crate::clock::Timestamp;
 
 /// A runbook's breaker.
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
-#[diesel(table_name = circuit_breakers, treat_none_as_null = true, primary_key(runbook))]
+#[diesel(table_name = circuit_breakers, treat_none_as_null = true, primary_key(runbook), treat_none_as_default_value = false)]
 pub struct BreakerRow {
     pub runbook: String,
     pub state: CircuitState,
@@ -59,11 +59,11 @@ pub fn get(db: &mut Db, runbook: &str) -> Result<Option<BreakerRow>, StoreError>
 /// Writes a breaker, new or known.
 pub fn put(db: &mut Db, row: &BreakerRow) -> Result<(), StoreError> {
     let row = &*cleaned!(row; reason);
-    each_backend!(db, c => diesel::insert_into(circuit_breakers::table)
+    each_backend!(db, c => prepared(diesel::insert_into(circuit_breakers::table)
         .values(row)
         .on_conflict(circuit_breakers::runbook)
         .do_update()
-        .set(row)
+        .set(row))
         .execute(c))?;
     Ok(())
 }

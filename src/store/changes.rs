@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::changes;
+use super::types::prepared;
 use super::{Db, StoreError, each_backend};
 use crate::words::words;
 
@@ -25,10 +26,10 @@ pub struct Seen {
 
 /// Notes a change, in the transaction that makes it; answers how often it has changed by now.
 pub fn note(db: &mut Db, changed: Changed) -> Result<i64, StoreError> {
-    Ok(each_backend!(db, c => diesel::update(changes::table)
+    Ok(each_backend!(db, c => prepared(diesel::update(changes::table)
         .filter(changes::name.eq(changed.as_str()))
         .set(changes::number.eq(changes::number + 1))
-        .returning(changes::number)
+        .returning(changes::number))
         .get_result(c))?)
 }
 

@@ -5,13 +5,14 @@ use serde_json::Value;
 
 use super::ingest::CHUNK;
 use super::schema::decisions;
+use super::types::{prepared, word};
 use super::{Db, DecisionVerdict, Json, Page, Paged, StoreError, each_backend};
 use crate::clock::Timestamp;
 use crate::id::{AlertId, BatchId, DecisionId, EpisodeId, ExecutionId};
 
 /// All gates' answers for one episode, runbook and trigger.
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
-#[diesel(table_name = decisions, treat_none_as_null = true)]
+#[diesel(table_name = decisions, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub struct DecisionRow {
     pub id: DecisionId,
     pub episode_id: EpisodeId,
@@ -64,7 +65,8 @@ pub fn insert(db: &mut Db, row: &DecisionRow) -> Result<(), StoreError> {
 
 /// Writes all columns of a known decision.
 pub fn update(db: &mut Db, row: &DecisionRow) -> Result<(), StoreError> {
-    let found = each_backend!(db, c => diesel::update(decisions::table.find(row.id)).set(row).execute(c))?;
+    let found = each_backend!(db, c => prepared(diesel::update(decisions::table.find(row.id)).set(row))
+        .execute(c))?;
     if found == 1 { Ok(()) } else { Err(StoreError::NotFound) }
 }
 
@@ -96,7 +98,7 @@ pub fn of_episode(db: &mut Db, episode: EpisodeId) -> Result<Vec<DecisionRow>, S
 /// Held decisions whose time has come, longest waiting first. Those without a time wait for [`release_held`].
 pub fn due(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<DecisionRow>, StoreError> {
     Ok(each_backend!(db, c => decisions::table
-        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+        .filter(decisions::verdict.eq(word(DecisionVerdict::Held.as_str())))
         .filter(decisions::held_until.le(now))
         .order(decisions::held_until)
         .then_order_by(decisions::id)
@@ -109,7 +111,7 @@ pub fn due(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<DecisionRow>, 
 /// happened where nobody told of it.
 pub fn waiting(db: &mut Db, before: Timestamp, limit: i64) -> Result<Vec<DecisionRow>, StoreError> {
     Ok(each_backend!(db, c => decisions::table
-        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+        .filter(decisions::verdict.eq(word(DecisionVerdict::Held.as_str())))
         .filter(decisions::held_until.is_null())
         .filter(decisions::decided_at.lt(before))
         .order(decisions::decided_at)
@@ -122,20 +124,20 @@ pub fn waiting(db: &mut Db, before: Timestamp, limit: i64) -> Result<Vec<Decisio
 /// A run on `server` is over: those that wait for a release of it are asked again at `now`, and so are those with one of
 /// these reasons, which wait for any run's end.
 pub fn release_waiting(db: &mut Db, server: &str, reasons: &[&str], now: Timestamp) -> Result<usize, StoreError> {
-    Ok(each_backend!(db, c => diesel::update(decisions::table)
-        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+    Ok(each_backend!(db, c => prepared(diesel::update(decisions::table)
+        .filter(decisions::verdict.eq(word(DecisionVerdict::Held.as_str())))
         .filter(decisions::held_until.is_null())
         .filter(decisions::server.eq(server).or(decisions::hold_reason.eq_any(reasons)))
-        .set(decisions::held_until.eq(now))
+        .set(decisions::held_until.eq(now)))
         .execute(c))?)
 }
 
 /// Something was released (a pause, a breaker, a lock, a slot): every held decision is asked again at `now`.
 pub fn release_held(db: &mut Db, now: Timestamp) -> Result<usize, StoreError> {
-    Ok(each_backend!(db, c => diesel::update(decisions::table)
-        .filter(decisions::verdict.eq(DecisionVerdict::Held))
+    Ok(each_backend!(db, c => prepared(diesel::update(decisions::table)
+        .filter(decisions::verdict.eq(word(DecisionVerdict::Held.as_str())))
         .filter(decisions::held_until.is_null().or(decisions::held_until.gt(now)))
-        .set(decisions::held_until.eq(now))
+        .set(decisions::held_until.eq(now)))
         .execute(c))?)
 }
 
@@ -145,7 +147,7 @@ pub fn release_episodes(db: &mut Db, episodes: &[EpisodeId], now: Timestamp) -> 
     for some in episodes.chunks(CHUNK) {
         released += each_backend!(db, c => diesel::update(decisions::table)
             .filter(decisions::episode_id.eq_any(some))
-            .filter(decisions::verdict.eq(DecisionVerdict::Held))
+            .filter(decisions::verdict.eq(word(DecisionVerdict::Held.as_str())))
             .set(decisions::held_until.eq(now))
             .execute(c))?;
     }
@@ -158,7 +160,7 @@ pub fn revive_episodes(db: &mut Db, episodes: &[EpisodeId], now: Timestamp) -> R
     for some in episodes.chunks(CHUNK) {
         revived += each_backend!(db, c => diesel::update(decisions::table)
             .filter(decisions::episode_id.eq_any(some))
-            .filter(decisions::verdict.eq(DecisionVerdict::Withdrawn))
+            .filter(decisions::verdict.eq(word(DecisionVerdict::Withdrawn.as_str())))
             .filter(decisions::execution_id.is_null())
             .set((
                 decisions::verdict.eq(DecisionVerdict::Held),
@@ -180,7 +182,7 @@ pub fn list(
     let rows = each_backend!(db, c: B => {
         let mut query = decisions::table.select(DecisionRow::as_select()).into_boxed::<B>();
         if let Some(value) = filter.verdict {
-            query = query.filter(decisions::verdict.eq(value));
+            query = query.filter(decisions::verdict.eq(word(value.as_str())));
         }
         if let Some(value) = &filter.runbook {
             query = query.filter(decisions::runbook.eq(value));

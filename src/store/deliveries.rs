@@ -1,7 +1,5 @@
 //! Deliveries: webhook requests as they came, and the alerts in them that could not be taken.
 
-use std::borrow::Cow;
-
 use diesel::prelude::*;
 use serde_json::Value;
 
@@ -14,7 +12,7 @@ use crate::id::{AlertId, DeliveryId};
 
 /// One webhook request that was stored.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = deliveries)]
+#[diesel(table_name = deliveries, treat_none_as_default_value = false)]
 pub struct DeliveryRow {
     pub id: DeliveryId,
     pub source: String,
@@ -37,7 +35,7 @@ pub struct DeliveryRow {
 
 /// One alert of a delivery that could not be taken.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = quarantined_alerts)]
+#[diesel(table_name = quarantined_alerts, treat_none_as_default_value = false)]
 pub struct QuarantinedRow {
     pub id: AlertId,
     pub delivery_id: DeliveryId,
@@ -46,18 +44,6 @@ pub struct QuarantinedRow {
     pub reason: String,
     pub raw_json: Json<Value>,
     pub created_at: Timestamp,
-}
-
-/// Stores deliveries.
-pub fn insert(db: &mut Db, rows: &[DeliveryRow]) -> Result<(), StoreError> {
-    for some in rows.chunks(CHUNK) {
-        // Borrowed: a body may be 16 MiB.
-        let some: Vec<Cow<'_, DeliveryRow>> =
-            some.iter().map(|row| cleaned!(row; content_type, receiver, group_key, external_url)).collect();
-        let some: Vec<&DeliveryRow> = some.iter().map(AsRef::as_ref).collect();
-        each_backend!(db, c => diesel::insert_into(deliveries::table).values(some).execute(c))?;
-    }
-    Ok(())
 }
 
 /// Stores what could not be taken.

@@ -4,14 +4,14 @@ use diesel::prelude::*;
 use serde_json::Value;
 
 use super::schema::execution_details;
-use super::types::cleaned;
+use super::types::{cleaned, prepared};
 use super::{Db, Json, OnResolved, StoreError, each_backend};
 use crate::clock::Timestamp;
 use crate::id::ExecutionId;
 
 /// What an execution was made from, and what people said to it: one row beside each execution.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = execution_details)]
+#[diesel(table_name = execution_details, treat_none_as_default_value = false)]
 pub struct DetailsRow {
     pub execution_id: ExecutionId,
     pub plan_json: Json<Value>,
@@ -87,6 +87,7 @@ pub fn change(db: &mut Db, id: ExecutionId, change: &DetailsChange) -> Result<()
     let change = &*cleaned!(
         change; approval_reason, rejection_reason, cancel_reason, output_summary, released_reason
     );
-    let found = each_backend!(db, c => diesel::update(execution_details::table.find(id)).set(change).execute(c))?;
+    let found = each_backend!(db, c => prepared(diesel::update(execution_details::table.find(id)).set(change))
+        .execute(c))?;
     if found == 1 { Ok(()) } else { Err(StoreError::NotFound) }
 }

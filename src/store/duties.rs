@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::{duties, replicas};
+use super::types::prepared;
 use super::{Db, StoreError, each_backend, replicas::time};
 use crate::id::ReplicaId;
 
@@ -24,14 +25,14 @@ pub fn housekeeper(db: &mut Db) -> Result<Option<ReplicaId>, StoreError> {
 pub fn take_housekeeping(db: &mut Db, replica: ReplicaId) -> Result<bool, StoreError> {
     let now = time(db, std::time::Duration::ZERO);
     let living = replicas::table.filter(replicas::ended_at.is_null()).select(replicas::id.nullable());
-    let taken = each_backend!(db, c => diesel::update(duties::table)
+    let taken = each_backend!(db, c => prepared(diesel::update(duties::table)
         .filter(duties::name.eq(HOUSEKEEPING))
         .filter(duties::replica_id.is_null().or(duties::replica_id.ne_all(living)))
         .set((
             duties::replica_id.eq(replica),
             duties::fence.eq(duties::fence + 1),
             duties::taken_at.eq(diesel::dsl::sql::<super::types::sql::SqlTs>(&now).nullable()),
-        ))
+        )))
         .execute(c))?;
     Ok(taken == 1)
 }

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::episodes;
-use super::types::cleaned;
+use super::types::{cleaned, prepared, word};
 use super::{Db, DecideState, Page, Paged, StoreError, each_backend};
 use crate::alert::episode::{Episode, EpisodeState};
 use crate::clock::Timestamp;
@@ -11,7 +11,7 @@ use crate::id::{AlertId, EpisodeId};
 
 /// One incident of one alert of one source.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = episodes)]
+#[diesel(table_name = episodes, treat_none_as_default_value = false)]
 pub struct EpisodeRow {
     pub id: EpisodeId,
     pub source: String,
@@ -103,7 +103,7 @@ pub fn open(db: &mut Db, source: &str, fingerprint: &str) -> Result<Option<Episo
     Ok(each_backend!(db, c => episodes::table
         .filter(episodes::source.eq(source))
         .filter(episodes::fingerprint.eq(fingerprint))
-        .filter(episodes::state.eq(EpisodeState::Open))
+        .filter(episodes::state.eq(word(EpisodeState::Open.as_str())))
         .select(EpisodeRow::as_select())
         .first(c)
         .optional())?)
@@ -112,7 +112,7 @@ pub fn open(db: &mut Db, source: &str, fingerprint: &str) -> Result<Option<Episo
 /// Episodes that the matching stage has not seen, oldest first.
 pub fn undecided(db: &mut Db, limit: i64) -> Result<Vec<EpisodeRow>, StoreError> {
     Ok(each_backend!(db, c => episodes::table
-        .filter(episodes::decide_state.eq(DecideState::Undecided))
+        .filter(episodes::decide_state.eq(word(DecideState::Undecided.as_str())))
         .order(episodes::id)
         .limit(limit)
         .select(EpisodeRow::as_select())
@@ -121,10 +121,10 @@ pub fn undecided(db: &mut Db, limit: i64) -> Result<Vec<EpisodeRow>, StoreError>
 
 /// Takes an episode off the matching stage's list; `false` if it was off already.
 pub fn mark_decided(db: &mut Db, id: EpisodeId, now: Timestamp) -> Result<bool, StoreError> {
-    let found = each_backend!(db, c => diesel::update(episodes::table)
+    let found = each_backend!(db, c => prepared(diesel::update(episodes::table)
         .filter(episodes::id.eq(id))
-        .filter(episodes::decide_state.eq(DecideState::Undecided))
-        .set((episodes::decide_state.eq(DecideState::Decided), episodes::updated_at.eq(now)))
+        .filter(episodes::decide_state.eq(word(DecideState::Undecided.as_str())))
+        .set((episodes::decide_state.eq(DecideState::Decided), episodes::updated_at.eq(now))))
         .execute(c))?;
     Ok(found == 1)
 }
@@ -154,7 +154,7 @@ pub fn list(
             query = query.filter(episodes::fingerprint.eq(value));
         }
         if let Some(value) = filter.state {
-            query = query.filter(episodes::state.eq(value));
+            query = query.filter(episodes::state.eq(word(value.as_str())));
         }
         if let Some(value) = &filter.alert_name {
             query = query.filter(episodes::alert_name.eq(value));

@@ -10,7 +10,7 @@ use crate::id::ExecutionId;
 
 /// What the execution's machine was told, in order; its state is their replay.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = execution_events)]
+#[diesel(table_name = execution_events, treat_none_as_default_value = false)]
 pub struct EventRow {
     pub execution_id: ExecutionId,
     /// Counts from 1 without gaps.

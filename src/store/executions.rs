@@ -7,7 +7,7 @@ use diesel::prelude::*;
 
 use super::details::DetailsRow;
 use super::schema::{episodes, execution_details, executions};
-use super::types::cleaned;
+use super::types::{cleaned, prepared, word};
 use super::{Db, Page, Paged, StoreError, each_backend};
 use crate::alert::episode::EpisodeState;
 use crate::clock::Timestamp;
@@ -17,7 +17,7 @@ use crate::runbook::model::Mode;
 
 /// Where one run of a plan stands.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = executions)]
+#[diesel(table_name = executions, treat_none_as_default_value = false)]
 pub struct ExecutionRow {
     pub id: ExecutionId,
     pub origin: Origin,
@@ -136,10 +136,10 @@ pub fn change(db: &mut Db, id: ExecutionId, from: &[Status], change: &ExecutionC
         return Err(StoreError::Defect("an execution's change changes nothing".to_owned()));
     }
     let change = &*cleaned!(change; error_message, skip_reason);
-    let found = each_backend!(db, c => diesel::update(executions::table)
+    let found = each_backend!(db, c => prepared(diesel::update(executions::table)
         .filter(executions::id.eq(id))
         .filter(executions::status.eq_any(from))
-        .set(change)
+        .set(change))
         .execute(c))?;
     Ok(found == 1)
 }
@@ -155,7 +155,7 @@ pub fn of_trigger(
         .filter(executions::episode_id.eq(episode))
         .filter(executions::runbook.eq(runbook))
         .filter(executions::trigger_name.eq(trigger))
-        .filter(executions::origin.eq(Origin::Alert))
+        .filter(executions::origin.eq(word(Origin::Alert.as_str())))
         .select(ExecutionRow::as_select())
         .first(c)
         .optional())?)
@@ -171,23 +171,35 @@ pub fn rollbacks_of(db: &mut Db, id: ExecutionId) -> Result<Vec<ExecutionRow>, S
         .load(c))?)
 }
 
+/// An approved execution that may be claimed.
+#[derive(Queryable, Selectable, Clone, PartialEq, Eq, Debug)]
+#[diesel(table_name = executions)]
+pub struct DueRow {
+    pub id: ExecutionId,
+    pub runbook: String,
+    pub server: String,
+    pub approved_at: Option<Timestamp>,
+    pub held_until: Option<Timestamp>,
+    pub next_try_at: Option<Timestamp>,
+}
+
 /// Approved executions of a runbook that may be claimed at `now`, oldest first.
-pub fn due(db: &mut Db, runbook: &str, now: Timestamp, limit: i64) -> Result<Vec<ExecutionRow>, StoreError> {
+pub fn due(db: &mut Db, runbook: &str, now: Timestamp, limit: i64) -> Result<Vec<DueRow>, StoreError> {
     Ok(each_backend!(db, c => executions::table
         .filter(executions::runbook.eq(runbook))
-        .filter(executions::status.eq(Status::Approved))
+        .filter(executions::status.eq(word(Status::Approved.as_str())))
         .filter(executions::held_until.is_null().or(executions::held_until.le(now)))
         .filter(executions::next_try_at.is_null().or(executions::next_try_at.le(now)))
         .order(executions::id)
         .limit(limit)
-        .select(ExecutionRow::as_select())
+        .select(DueRow::as_select())
         .load(c))?)
 }
 
 /// The runbooks that have any of those, by name.
 pub fn due_runbooks(db: &mut Db, now: Timestamp) -> Result<Vec<String>, StoreError> {
     Ok(each_backend!(db, c => executions::table
-        .filter(executions::status.eq(Status::Approved))
+        .filter(executions::status.eq(word(Status::Approved.as_str())))
         .filter(executions::held_until.is_null().or(executions::held_until.le(now)))
         .filter(executions::next_try_at.is_null().or(executions::next_try_at.le(now)))
         .select(executions::runbook)
@@ -198,20 +210,20 @@ pub fn due_runbooks(db: &mut Db, now: Timestamp) -> Result<Vec<String>, StoreErr
 
 /// Something was released: every approved execution that a gate holds is asked again at `now`.
 pub fn release_held(db: &mut Db, now: Timestamp) -> Result<usize, StoreError> {
-    Ok(each_backend!(db, c => diesel::update(executions::table)
-        .filter(executions::status.eq(Status::Approved))
+    Ok(each_backend!(db, c => prepared(diesel::update(executions::table)
+        .filter(executions::status.eq(word(Status::Approved.as_str())))
         .filter(executions::held_until.gt(now))
-        .set(executions::held_until.eq(now))
+        .set(executions::held_until.eq(now)))
         .execute(c))?)
 }
 
 /// A run on `server` is over: the approved executions that a gate holds there are asked again at `now`.
 pub fn release_server(db: &mut Db, server: &str, now: Timestamp) -> Result<usize, StoreError> {
-    Ok(each_backend!(db, c => diesel::update(executions::table)
-        .filter(executions::status.eq(Status::Approved))
+    Ok(each_backend!(db, c => prepared(diesel::update(executions::table)
+        .filter(executions::status.eq(word(Status::Approved.as_str())))
         .filter(executions::server.eq(server))
         .filter(executions::held_until.gt(now))
-        .set(executions::held_until.eq(now))
+        .set(executions::held_until.eq(now)))
         .execute(c))?)
 }
 
@@ -227,7 +239,7 @@ pub fn of_closed_episodes(
         .inner_join(episodes::table)
         .filter(executions::id.gt(after))
         .filter(executions::status.eq_any(waiting))
-        .filter(executions::origin.eq(Origin::Alert))
+        .filter(executions::origin.eq(word(Origin::Alert.as_str())))
         .filter(episodes::state.ne(EpisodeState::Open))
         .order(executions::id)
         .limit(limit)
@@ -238,7 +250,7 @@ pub fn of_closed_episodes(
 /// Pending executions whose approval came too late.
 pub fn expired(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<ExecutionRow>, StoreError> {
     Ok(each_backend!(db, c => executions::table
-        .filter(executions::status.eq(Status::Pending))
+        .filter(executions::status.eq(word(Status::Pending.as_str())))
         .filter(executions::expires_at.le(now))
         .order(executions::id)
         .limit(limit)
@@ -248,7 +260,9 @@ pub fn expired(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<ExecutionR
 
 /// How many executions are in a status.
 pub fn count_in(db: &mut Db, status: Status) -> Result<i64, StoreError> {
-    Ok(each_backend!(db, c => executions::table.filter(executions::status.eq(status)).count().get_result(c))?)
+    Ok(
+        each_backend!(db, c => executions::table.filter(executions::status.eq(word(status.as_str()))).count().get_result(c))?,
+    )
 }
 
 /// Executions with what they were made from, newest first.
@@ -272,7 +286,7 @@ pub fn list(
             query = query.filter(executions::server.eq(value));
         }
         if let Some(value) = filter.origin {
-            query = query.filter(executions::origin.eq(value));
+            query = query.filter(executions::origin.eq(word(value.as_str())));
         }
         if let Some(value) = filter.alert {
             query = query.filter(executions::alert_id.eq(value));

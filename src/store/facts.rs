@@ -5,6 +5,7 @@
 use diesel::prelude::*;
 
 use super::schema::executions;
+use super::types::{prepared_read, word};
 use super::{Db, StoreError, each_backend};
 use crate::clock::Timestamp;
 use crate::execution::{Origin, RollbackState, Status, Verification};
@@ -100,7 +101,7 @@ pub fn starts_since(
             .into_boxed::<B>();
         scoped!(query, scope, None::<ExecutionId>);
         before!(query, asking);
-        query.load(c)
+        prepared_read(query).load(c)
     })?;
     let mut starts = Starts::default();
     for started in rows {
@@ -144,7 +145,7 @@ pub fn last_completion(
 ) -> Result<Option<(ExecutionId, Timestamp)>, StoreError> {
     let row: Option<(ExecutionId, Option<Timestamp>)> = each_backend!(db, c: B => {
         let mut query = executions::table
-            .filter(executions::status.eq(Status::Completed))
+            .filter(executions::status.eq(word(Status::Completed.as_str())))
             .filter(executions::completed_at.is_not_null())
             .filter(executions::origin.ne(Origin::Rollback))
             .order(executions::completed_at.desc())
@@ -185,7 +186,7 @@ pub fn fruitless_since(
             ))
             .into_boxed::<B>();
         scoped!(query, Scope::RunbookOnServer(runbook, server), but);
-        query.order((executions::completed_at, executions::id)).load(c)
+        prepared_read(query.order((executions::completed_at, executions::id))).load(c)
     })?;
     ends.retain(RunEnd::is_failure);
     Ok(ends)
@@ -213,7 +214,7 @@ pub fn targets_since(
         };
         scoped!(query, Scope::Runbook(runbook), None::<ExecutionId>);
         before!(query, asking);
-        query.load(c)
+        prepared_read(query).load(c)
     })?)
 }
 
@@ -228,8 +229,8 @@ pub fn probe_in_flight(
         let mut query = executions::table
             .filter(
                 executions::status
-                    .eq(Status::Running)
-                    .or(executions::status.eq(Status::Approved).and(executions::breaker_probe.eq(true))),
+                    .eq(word(Status::Running.as_str()))
+                    .or(executions::status.eq(word(Status::Approved.as_str())).and(executions::breaker_probe.eq(true))),
             )
             .select(executions::id)
             .into_boxed::<B>();

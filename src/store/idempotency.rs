@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 
 /// The answer that a key got.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = idempotency_keys)]
+#[diesel(table_name = idempotency_keys, treat_none_as_default_value = false)]
 pub struct KeyRow {
     pub key: String,
     pub token: String,

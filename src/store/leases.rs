@@ -6,13 +6,14 @@
 use diesel::prelude::*;
 
 use super::schema::{execution_leases, executions, replicas};
+use super::types::{prepared, word};
 use super::{Db, StoreError, each_backend};
 use crate::execution::Status;
 use crate::id::{ExecutionId, ReplicaId};
 
 /// Who made an execution, and who runs it.
 #[derive(Queryable, Selectable, Insertable, Clone, Copy, PartialEq, Eq, Debug)]
-#[diesel(table_name = execution_leases)]
+#[diesel(table_name = execution_leases, treat_none_as_default_value = false)]
 pub struct LeaseRow {
     pub execution_id: ExecutionId,
     /// The replica that made it: it has the secrets that were given with it.
@@ -69,10 +70,10 @@ pub fn get_to_write(db: &mut Db, execution: ExecutionId) -> Result<LeaseRow, Sto
 /// `Fenced` if `replica` has been given up by the others.
 pub fn claim(db: &mut Db, execution: ExecutionId, replica: ReplicaId) -> Result<(), StoreError> {
     let lives = replicas::table.filter(replicas::id.eq(replica)).filter(replicas::ended_at.is_null());
-    let taken = each_backend!(db, c => diesel::update(execution_leases::table)
+    let taken = each_backend!(db, c => prepared(diesel::update(execution_leases::table)
         .filter(execution_leases::execution_id.eq(execution))
         .filter(diesel::dsl::exists(lives))
-        .set((execution_leases::replica_id.eq(replica), execution_leases::fence.eq(execution_leases::fence + 1)))
+        .set((execution_leases::replica_id.eq(replica), execution_leases::fence.eq(execution_leases::fence + 1))))
         .execute(c))?;
     if taken == 1 { Ok(()) } else { Err(StoreError::Fenced(execution)) }
 }
@@ -83,11 +84,11 @@ pub fn claim(db: &mut Db, execution: ExecutionId, replica: ReplicaId) -> Result<
 /// `Fenced` if another took it meanwhile, or if `replica` itself has been given up by the others.
 pub fn take_up(db: &mut Db, execution: ExecutionId, replica: ReplicaId, known: i64) -> Result<(), StoreError> {
     let lives = replicas::table.filter(replicas::id.eq(replica)).filter(replicas::ended_at.is_null());
-    let taken = each_backend!(db, c => diesel::update(execution_leases::table)
+    let taken = each_backend!(db, c => prepared(diesel::update(execution_leases::table)
         .filter(execution_leases::execution_id.eq(execution))
         .filter(execution_leases::fence.eq(known))
         .filter(diesel::dsl::exists(lives))
-        .set((execution_leases::replica_id.eq(replica), execution_leases::fence.eq(known + 1)))
+        .set((execution_leases::replica_id.eq(replica), execution_leases::fence.eq(known + 1))))
         .execute(c))?;
     if taken == 1 { Ok(()) } else { Err(StoreError::Fenced(execution)) }
 }
@@ -106,7 +107,7 @@ pub fn to_take_up(db: &mut Db, replica: ReplicaId) -> Result<Vec<(ExecutionId, i
     let living = replicas::table.filter(replicas::ended_at.is_null()).select(replicas::id.nullable());
     Ok(each_backend!(db, c => execution_leases::table
         .inner_join(executions::table)
-        .filter(executions::status.eq(Status::Running))
+        .filter(executions::status.eq(word(Status::Running.as_str())))
         .filter(
             execution_leases::replica_id
                 .is_null()

@@ -4,7 +4,9 @@
 //! Take them in the order of this file, at most one of each, and before the transaction's first write, or two
 //! transactions may wait for each other.
 
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Integer, Text};
 
 use super::{Db, StoreError};
@@ -16,21 +18,47 @@ const DECISIONS: i32 = 2;
 
 /// The turn of storing deliveries of `source`: finding an episode and writing it back do not overlap.
 pub fn lock_ingest(db: &mut Db, source: &str) -> Result<(), StoreError> {
-    if let Db::Pg(c) = db {
-        diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
-            .bind::<Integer, _>(INGEST)
-            .bind::<Text, _>(source)
-            .execute(c)?;
-    }
-    Ok(())
+    take(db, Turn { class: INGEST, of: source })
 }
 
 /// The turn of whoever changes what the gates count or look at: deciding, claiming, ending a run, people's changes. So
 /// nothing changes between the gates' asking and the writing of what they said: limits are exact, and a release is never
 /// lost to a decision that is about to be held.
 pub fn lock_decisions(db: &mut Db) -> Result<(), StoreError> {
+    take(db, Turn { class: DECISIONS, of: "" })
+}
+
+fn take(db: &mut Db, turn: Turn<'_>) -> Result<(), StoreError> {
     if let Db::Pg(c) = db {
-        diesel::sql_query("SELECT pg_advisory_xact_lock($1, 0)").bind::<Integer, _>(DECISIONS).execute(c)?;
+        turn.load::<i32>(c)?;
     }
     Ok(())
 }
+
+/// Waits for a turn. Unlike an `sql_query`, its statement is prepared once.
+struct Turn<'a> {
+    class: i32,
+    of: &'a str,
+}
+
+impl QueryFragment<Pg> for Turn<'_> {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        pass.push_sql("SELECT 1 FROM pg_advisory_xact_lock(");
+        pass.push_bind_param::<Integer, _>(&self.class)?;
+        pass.push_sql(", hashtext(");
+        pass.push_bind_param::<Text, _>(self.of)?;
+        pass.push_sql("))");
+        Ok(())
+    }
+}
+
+impl QueryId for Turn<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Turn<'_> {
+    type SqlType = Integer;
+}
+
+impl<C> RunQueryDsl<C> for Turn<'_> {}

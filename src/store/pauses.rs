@@ -3,14 +3,14 @@
 use diesel::prelude::*;
 
 use super::schema::pauses;
-use super::types::cleaned;
+use super::types::{cleaned, prepared};
 use super::{Db, Page, Paged, PauseScope, StoreError, each_backend};
 use crate::clock::Timestamp;
 use crate::id::PauseId;
 
 /// One use of the kill switch.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = pauses)]
+#[diesel(table_name = pauses, treat_none_as_default_value = false)]
 pub struct PauseRow {
     pub id: PauseId,
     pub scope: PauseScope,
@@ -49,10 +49,10 @@ pub fn active(db: &mut Db, now: Timestamp) -> Result<Vec<PauseRow>, StoreError> 
 
 /// Ends one pause; `false` if it was over already.
 pub fn resume(db: &mut Db, id: PauseId, by: &str, now: Timestamp) -> Result<bool, StoreError> {
-    let found = each_backend!(db, c => diesel::update(pauses::table)
+    let found = each_backend!(db, c => prepared(diesel::update(pauses::table)
         .filter(pauses::id.eq(id))
         .filter(pauses::resumed_at.is_null())
-        .set((pauses::resumed_at.eq(now), pauses::resumed_by.eq(by)))
+        .set((pauses::resumed_at.eq(now), pauses::resumed_by.eq(by))))
         .execute(c))?;
     Ok(found == 1)
 }

@@ -11,7 +11,7 @@ use crate::runbook::model::{Mode, RunbookStatus};
 
 /// A runbook that the database has seen, and what an operator decided about it.
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
-#[diesel(table_name = runbooks, treat_none_as_null = true)]
+#[diesel(table_name = runbooks, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub struct RunbookRow {
     pub id: RunbookId,
     pub name: String,
@@ -34,7 +34,7 @@ pub struct RunbookRow {
 
 /// One content that a runbook has had.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = runbook_versions)]
+#[diesel(table_name = runbook_versions, treat_none_as_default_value = false)]
 pub struct VersionRow {
     pub runbook_id: RunbookId,
     pub version: i32,

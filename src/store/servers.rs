@@ -11,7 +11,7 @@ use crate::runbook::model::OsType;
 
 /// A server made through the API, or the state of one that a file declares.
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
-#[diesel(table_name = servers, treat_none_as_null = true)]
+#[diesel(table_name = servers, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub struct ServerRow {
     pub id: ServerId,
     pub name: String,

@@ -3,12 +3,13 @@
 use diesel::prelude::*;
 
 use super::schema::sources;
+use super::types::prepared;
 use super::{Db, StoreError, each_backend};
 use crate::clock::Timestamp;
 
 /// Where webhooks come from, as seen.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = sources)]
+#[diesel(table_name = sources, treat_none_as_default_value = false)]
 pub struct SourceRow {
     pub name: String,
     pub first_seen_at: Timestamp,
@@ -20,11 +21,11 @@ pub struct SourceRow {
 pub fn seen(db: &mut Db, name: &str, count: usize, now: Timestamp) -> Result<(), StoreError> {
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     let row = SourceRow { name: name.to_owned(), first_seen_at: now, last_delivery_at: now, deliveries: count };
-    each_backend!(db, c => diesel::insert_into(sources::table)
+    each_backend!(db, c => prepared(diesel::insert_into(sources::table)
         .values(&row)
         .on_conflict(sources::name)
         .do_update()
-        .set((sources::last_delivery_at.eq(now), sources::deliveries.eq(sources::deliveries + count)))
+        .set((sources::last_delivery_at.eq(now), sources::deliveries.eq(sources::deliveries + count))))
         .execute(c))?;
     Ok(())
 }

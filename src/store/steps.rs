@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::steps;
-use super::types::cleaned;
+use super::types::{cleaned, prepared};
 use super::{Db, StoreError, each_backend};
 use crate::clock::Timestamp;
 use crate::execution::{Phase, StepStatus};
@@ -11,7 +11,7 @@ use crate::id::{ExecutionId, StepRunId};
 
 /// A step or undo of an execution, as far as it has come.
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
-#[diesel(table_name = steps, treat_none_as_null = true)]
+#[diesel(table_name = steps, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub struct StepRow {
     pub id: StepRunId,
     pub execution_id: ExecutionId,
@@ -34,7 +34,7 @@ pub struct StepRow {
 /// Stores a step, or writes all columns of the one with the same execution, phase and order (which keeps its id).
 pub fn upsert(db: &mut Db, row: &StepRow) -> Result<StepRunId, StoreError> {
     let row = &*cleaned!(row; name, step_id, error_message);
-    Ok(each_backend!(db, c => diesel::insert_into(steps::table)
+    Ok(each_backend!(db, c => prepared(diesel::insert_into(steps::table)
         .values(row)
         .on_conflict((steps::execution_id, steps::phase, steps::step_order))
         .do_update()
@@ -51,7 +51,7 @@ pub fn upsert(db: &mut Db, row: &StepRow) -> Result<StepRunId, StoreError> {
             steps::error_code.eq(&row.error_code),
             steps::error_message.eq(&row.error_message),
         ))
-        .returning(steps::id)
+        .returning(steps::id))
         .get_result(c))?)
 }
 

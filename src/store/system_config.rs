@@ -12,7 +12,7 @@ pub const MODE: &str = "mode";
 
 /// One value that the API may change at run time.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = system_config)]
+#[diesel(table_name = system_config, treat_none_as_default_value = false)]
 pub struct ConfigRow {
     pub key: String,
     pub value_json: Json<Value>,

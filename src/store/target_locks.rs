@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::details::DetailsChange;
 use super::executions::ExecutionChange;
 use super::schema::{executions, target_locks};
+use super::types::{prepared, word};
 use super::{Db, LockReason, StoreError, details, each_backend};
 use crate::clock::Timestamp;
 use crate::execution::{Phase, Status};
@@ -12,7 +13,7 @@ use crate::id::ExecutionId;
 
 /// Which execution holds a server.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = target_locks)]
+#[diesel(table_name = target_locks, treat_none_as_default_value = false)]
 pub struct LockRow {
     pub server: String,
     pub execution_id: ExecutionId,
@@ -35,7 +36,7 @@ pub enum Claim {
 pub fn claim(db: &mut Db, id: ExecutionId, claimed_by: &str, now: Timestamp) -> Result<Claim, StoreError> {
     let found = each_backend!(db, c => executions::table
         .filter(executions::id.eq(id))
-        .filter(executions::status.eq(Status::Approved))
+        .filter(executions::status.eq(word(Status::Approved.as_str())))
         .select(executions::server)
         .first::<String>(c)
         .optional())?;
@@ -81,17 +82,17 @@ pub fn holder(db: &mut Db, server: &str) -> Result<Option<LockRow>, StoreError> 
 
 /// Frees the server of an execution; `false` if it held none.
 pub fn free(db: &mut Db, execution: ExecutionId) -> Result<bool, StoreError> {
-    let freed = each_backend!(db, c => diesel::delete(target_locks::table)
-        .filter(target_locks::execution_id.eq(execution))
+    let freed = each_backend!(db, c => prepared(diesel::delete(target_locks::table)
+        .filter(target_locks::execution_id.eq(execution)))
         .execute(c))?;
     Ok(freed == 1)
 }
 
 /// Keeps the server of an execution locked after its end, until a person releases it.
 pub fn keep(db: &mut Db, execution: ExecutionId, reason: LockReason) -> Result<bool, StoreError> {
-    let kept = each_backend!(db, c => diesel::update(target_locks::table)
+    let kept = each_backend!(db, c => prepared(diesel::update(target_locks::table)
         .filter(target_locks::execution_id.eq(execution))
-        .set(target_locks::reason.eq(reason))
+        .set(target_locks::reason.eq(reason)))
         .execute(c))?;
     Ok(kept == 1)
 }

@@ -9,7 +9,7 @@ use crate::id::RunbookId;
 
 /// A trigger of the present version of a runbook, for listing.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
-#[diesel(table_name = triggers)]
+#[diesel(table_name = triggers, treat_none_as_default_value = false)]
 pub struct TriggerRow {
     pub runbook_id: RunbookId,
     pub position: i32,

@@ -85,7 +85,7 @@ impl<'db> Intake<'db> {
             lock_decisions(db)?;
         }
         sources::seen(db, &source, rows.len(), now)?;
-        deliveries::insert(db, &rows)?;
+        ingest::insert_deliveries(db, &rows)?;
         deliveries::quarantine(db, &self.quarantined)?;
         // Those that end come first, or two episodes of one alert would be open at once.
         ingest::update_episodes(db, &self.changed.into_values().collect::<Vec<_>>())?;

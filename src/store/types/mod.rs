@@ -6,12 +6,16 @@
 mod bind;
 mod id;
 mod json;
+mod prepared;
 mod text;
 mod time;
+mod word;
 
 pub use json::Json;
 pub(super) use json::without_nul_json;
+pub(super) use prepared::{prepared, prepared_read};
 pub(super) use text::{HoldsText, cleaned};
+pub(super) use word::word;
 
 /// The SQL types that `schema.rs` is written in.
 pub mod sql {

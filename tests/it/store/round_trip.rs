@@ -32,7 +32,7 @@ on_both_engines! {
         fixture
             .store
             .write(move |db| {
-                deliveries::insert(db, std::slice::from_ref(&rows.0))?;
+                ingest::insert_deliveries(db, std::slice::from_ref(&rows.0))?;
                 episodes::insert(db, &rows.1)?;
                 alerts::insert(db, &rows.2)
             })
@@ -94,7 +94,7 @@ on_both_engines! {
         fixture
             .store
             .write(move |db| {
-                deliveries::insert(db, std::slice::from_ref(&delivery))?;
+                ingest::insert_deliveries(db, std::slice::from_ref(&delivery))?;
                 episodes::insert(db, &episode)?;
                 alerts::insert(db, &alert)?;
                 audit::append(db, &event, "p1", now())
@@ -141,7 +141,7 @@ on_both_engines! {
         let results = fixture.store.write({
             let episode = episode.clone();
             move |db| {
-                deliveries::insert(db, &[delivery, again])?;
+                ingest::insert_deliveries(db, &[delivery, again])?;
                 episodes::insert(db, &episode)?;
                 first.iter().chain(&second).map(|row| alerts::insert(db, row)).collect::<Result<Vec<_>, _>>()
             }
@@ -367,7 +367,7 @@ on_both_engines! {
         fixture
             .store
             .write(move |db| {
-                deliveries::insert(db, std::slice::from_ref(&delivery))?;
+                ingest::insert_deliveries(db, std::slice::from_ref(&delivery))?;
                 episodes::insert(db, &episode)?;
                 rows.iter().try_for_each(|row| alerts::insert(db, row).map(drop))
             })
