@@ -1,5 +1,6 @@
 //! Connections of both engines, and the pools that hold them.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +9,9 @@ use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, Pool};
 use diesel_async::AsyncPgConnection;
-use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_async::async_connection_wrapper::{AsyncConnectionWrapper, BlockOn};
 use rustls_platform_verifier::BuilderVerifierExt;
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::StoreError;
@@ -18,7 +19,43 @@ use crate::limits;
 
 /// A connection to PostgreSQL behind Diesel's synchronous interface. It blocks: never use it outside of the store's
 /// blocking threads.
-pub type PgConn = AsyncConnectionWrapper<AsyncPgConnection>;
+pub type PgConn = AsyncConnectionWrapper<AsyncPgConnection, Driver>;
+
+/// Drives one connection on the thread that waits for its answer. On a thread of its own each answer would wake two.
+pub struct Driver(Option<Runtime>);
+
+thread_local! {
+    /// The runtime in which a connection was just opened; the wrapper asks for it without saying whose.
+    static OPENED_IN: Cell<Option<Runtime>> = const { Cell::new(None) };
+}
+
+impl Driver {
+    fn runtime() -> Result<Runtime, std::io::Error> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()
+    }
+}
+
+impl BlockOn for Driver {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        match &self.0 {
+            Some(runtime) => runtime.block_on(future),
+            None => unreachable!("only a driver that is being dropped has no runtime"),
+        }
+    }
+
+    fn get_runtime() -> Self {
+        Self(OPENED_IN.take().or_else(|| Self::runtime().ok()))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // A runtime must not be dropped where blocking is forbidden; this does not wait.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
 
 /// A connection to either engine; what every query function takes.
 #[expect(clippy::large_enum_variant, reason = "a pool holds a few; boxing would only hide them")]
@@ -56,13 +93,8 @@ impl Db {
         Ok(each_backend!(self, c => c.batch_execute(sql))?)
     }
 
-    /// Runs `f` in one transaction: committed if it says `Ok`, else rolled back.
-    pub(super) fn transaction<T>(
-        &mut self,
-        access: Access,
-        f: impl FnOnce(&mut Self) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.begin(access)?;
+    /// Runs `f` in the transaction that was begun: committed if it says `Ok`, else rolled back.
+    pub(super) fn finish<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match f(self) {
             Ok(value) => self.commit().map(|()| value),
             Err(error) => {
@@ -78,13 +110,7 @@ impl Db {
     /// Begins a transaction.
     pub(super) fn begin(&mut self, access: Access) -> Result<(), StoreError> {
         match self {
-            Self::Pg(c) => {
-                <PgConn as Connection>::TransactionManager::begin_transaction(c)?;
-                if access == Access::Read {
-                    // One snapshot for all queries of a read, as SQLite has it.
-                    c.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-                }
-            }
+            Self::Pg(c) => <PgConn as Connection>::TransactionManager::begin_transaction(c)?,
             Self::Sqlite(c) => {
                 // A deferred transaction that reads and then writes fails under concurrency: "database is locked".
                 let sql = if access == Access::Read { "BEGIN" } else { "BEGIN IMMEDIATE" };
@@ -130,6 +156,15 @@ impl Db {
         Some(status.transaction_depth().ok()?.map_or(0, std::num::NonZeroU32::get))
     }
 
+    /// The connection will not be used again.
+    pub(super) fn give_up(&mut self) {
+        match self {
+            Self::Pg(c) => <PgConn as Connection>::TransactionManager::transaction_manager_status_mut(c),
+            Self::Sqlite(c) => diesel::connection::AnsiTransactionManager::transaction_manager_status_mut(c),
+        }
+        .set_in_error();
+    }
+
     /// A transaction was left open or broke: the connection must not be used again.
     fn is_broken(&mut self) -> bool {
         self.depth() != Some(0)
@@ -147,12 +182,12 @@ pub(super) enum Access {
 #[derive(Clone)]
 pub(super) enum Opener {
     Sqlite { path: PathBuf, access: Access },
-    Pg { config: Box<tokio_postgres::Config>, tls: MakeRustlsConnect, handle: Handle },
+    Pg { config: Box<tokio_postgres::Config>, tls: MakeRustlsConnect, access: Access },
 }
 
 impl Opener {
-    /// Opens PostgreSQL connections that `handle`'s runtime drives.
-    pub(super) fn pg(mut config: tokio_postgres::Config, handle: Handle) -> Result<Self, StoreError> {
+    /// Opens PostgreSQL connections that may write.
+    pub(super) fn pg(mut config: tokio_postgres::Config) -> Result<Self, StoreError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -165,7 +200,16 @@ impl Opener {
         if config.get_application_name().is_none() {
             config.application_name("douse");
         }
-        Ok(Self::Pg { config: Box::new(config), tls: MakeRustlsConnect::new(tls), handle })
+        Ok(Self::Pg { config: Box::new(config), tls: MakeRustlsConnect::new(tls), access: Access::Write })
+    }
+
+    /// The same for reading only.
+    pub(super) fn reading(&self) -> Self {
+        let mut opener = self.clone();
+        match &mut opener {
+            Self::Sqlite { access, .. } | Self::Pg { access, .. } => *access = Access::Read,
+        }
+        opener
     }
 }
 
@@ -176,27 +220,7 @@ impl ManageConnection for Opener {
     fn connect(&self) -> Result<Db, StoreError> {
         match self {
             Self::Sqlite { path, access } => open_sqlite(path, *access),
-            Self::Pg { config, tls, handle } => {
-                let connect = async {
-                    let (client, connection) = config.connect(tls.clone()).await.map_err(|e| unreachable_pg(&e))?;
-                    let mut connected = AsyncPgConnection::try_from_client_and_connection(client, connection)
-                        .await
-                        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-                    // A replica that stands still in a transaction must not keep the others from theirs.
-                    let idle = limits::DATABASE_IDLE_TRANSACTION_MAX.as_millis();
-                    diesel_async::SimpleAsyncConnection::batch_execute(
-                        &mut connected,
-                        &format!("SET idle_in_transaction_session_timeout = {idle}"),
-                    )
-                    .await
-                    .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-                    Ok::<_, StoreError>(connected)
-                };
-                let inner = handle.block_on(connect)?;
-                // The wrapper remembers the runtime that it is made in.
-                let _inside = handle.enter();
-                Ok(Db::Pg(PgConn::from(inner)))
-            }
+            Self::Pg { config, tls, access } => open_pg(config, tls, *access),
         }
     }
 
@@ -210,6 +234,32 @@ impl ManageConnection for Opener {
     fn has_broken(&self, db: &mut Db) -> bool {
         std::thread::panicking() || db.is_broken()
     }
+}
+
+fn open_pg(config: &tokio_postgres::Config, tls: &MakeRustlsConnect, access: Access) -> Result<Db, StoreError> {
+    // A replica that stands still in a transaction must not keep the others from theirs.
+    let idle = limits::DATABASE_IDLE_TRANSACTION_MAX.as_millis();
+    let mut session = format!("SET idle_in_transaction_session_timeout = {idle}");
+    if access == Access::Read {
+        // One snapshot for all queries of a read, as SQLite has it.
+        session.push_str(
+            "; SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on",
+        );
+    }
+    let connect = async {
+        let (client, connection) = config.connect(tls.clone()).await.map_err(|error| unreachable_pg(&error))?;
+        let mut connected = AsyncPgConnection::try_from_client_and_connection(client, connection)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        diesel_async::SimpleAsyncConnection::batch_execute(&mut connected, &session)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok::<_, StoreError>(connected)
+    };
+    let runtime = Driver::runtime().map_err(|error| StoreError::Unavailable(format!("PostgreSQL: {error}")))?;
+    let connected = runtime.block_on(connect)?;
+    OPENED_IN.set(Some(runtime));
+    Ok(Db::Pg(PgConn::from(connected)))
 }
 
 /// tokio-postgres hides the cause ("error connecting to server"); people need it.
@@ -246,13 +296,14 @@ fn open_sqlite(path: &std::path::Path, access: Access) -> Result<Db, StoreError>
 
 /// A pool of at most `size` connections that keeps one open.
 pub(super) fn pool(opener: Opener, size: u32) -> Result<Pool<Opener>, StoreError> {
-    let test = matches!(opener, Opener::Pg { .. });
+    let closes = matches!(opener, Opener::Pg { .. });
     Pool::builder()
         .max_size(size)
         .min_idle(Some(1))
-        .test_on_check_out(test)
+        // Whether it still stands shows with the transaction's first word; asking before would cost each one a round trip.
+        .test_on_check_out(false)
         .max_lifetime(None)
-        .idle_timeout(test.then_some(Duration::from_secs(600)))
+        .idle_timeout(closes.then_some(Duration::from_secs(600)))
         .connection_timeout(limits::DATABASE_WAIT_MAX)
         .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
         .build(opener)

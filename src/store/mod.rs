@@ -46,6 +46,7 @@ mod page;
 mod schema;
 mod tally;
 mod types;
+mod unnest;
 mod writer;
 
 use std::path::Path;
@@ -84,10 +85,12 @@ enum Pools {
         writer: Writer,
     },
     Pg {
-        connections: Pool<Opener>,
+        readers: Pool<Opener>,
+        /// Apart from the readers: who waits for a turn keeps nobody from looking.
+        writers: Pool<Opener>,
         /// Opens the connection on which other replicas are heard.
         opener: Opener,
-        /// Drives the connections, whichever runtime a caller lives in. `None` only while it is shut down.
+        /// Drives that connection, whichever runtime a caller lives in. `None` only while it is shut down.
         runtime: Option<Runtime>,
     },
 }
@@ -145,8 +148,7 @@ impl Store {
         let pools = Arc::clone(&self.pools);
         blocking(move || {
             let pool = match &*pools {
-                Pools::Sqlite { readers, .. } => readers,
-                Pools::Pg { connections, .. } => connections,
+                Pools::Sqlite { readers, .. } | Pools::Pg { readers, .. } => readers,
             };
             run(pool, Access::Read, f)
         })
@@ -179,13 +181,13 @@ impl Store {
         &self,
         f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connections = match &*self.pools {
+        let writers = match &*self.pools {
             Pools::Sqlite { writer, .. } => return writer.write(f).await,
-            Pools::Pg { connections, .. } => connections.clone(),
+            Pools::Pg { writers, .. } => writers.clone(),
         };
         let pools = Arc::clone(&self.pools);
         blocking(move || {
-            let result = run(&connections, Access::Write, f);
+            let result = run(&writers, Access::Write, f);
             drop(pools);
             result
         })
@@ -208,8 +210,19 @@ fn run<T>(
     access: Access,
     f: impl FnOnce(&mut Db) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let mut db = pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    db.transaction(access, f)
+    // A connection that stood idle may have been cut since. Nothing has been done on it yet, so the next one is tried.
+    let mut others = pool.max_size();
+    let mut db = loop {
+        let mut db = pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        match db.begin(access) {
+            Ok(()) => break db,
+            Err(error) => {
+                db.give_up();
+                others = others.checked_sub(1).ok_or(error)?;
+            }
+        }
+    };
+    db.finish(f)
 }
 
 /// The one place where the program leaves async code for the database.
@@ -228,7 +241,7 @@ fn open_sqlite(path: &Path) -> Result<Pools, StoreError> {
     // Opened by hand first: a pool would tell only that it timed out.
     migrate::up(&mut opener(Access::Write).connect()?)?;
     Ok(Pools::Sqlite {
-        readers: pool(opener(Access::Read), limits::DATABASE_CONNECTIONS_MAX)?,
+        readers: pool(opener(Access::Read), limits::DATABASE_READERS_MAX)?,
         writer: Writer::start(opener(Access::Write), lock)?,
     })
 }
@@ -240,12 +253,13 @@ fn open_pg(config: tokio_postgres::Config) -> Result<Pools, StoreError> {
         .enable_all()
         .build()
         .map_err(|error| StoreError::Unavailable(format!("no thread for PostgreSQL: {error}")))?;
-    let opened = Opener::pg(config, runtime.handle().clone()).and_then(|opener| {
+    let opened = Opener::pg(config).and_then(|opener| {
         migrate::up(&mut opener.connect()?)?;
-        Ok((pool(opener.clone(), limits::DATABASE_CONNECTIONS_MAX)?, opener))
+        let readers = pool(opener.reading(), limits::DATABASE_READERS_MAX)?;
+        Ok((readers, pool(opener.clone(), limits::DATABASE_WRITERS_MAX)?, opener))
     });
     match opened {
-        Ok((connections, opener)) => Ok(Pools::Pg { connections, opener, runtime: Some(runtime) }),
+        Ok((readers, writers, opener)) => Ok(Pools::Pg { readers, writers, opener, runtime: Some(runtime) }),
         Err(error) => {
             runtime.shutdown_background();
             Err(error)
