@@ -159,8 +159,10 @@ pub const UNDO_REACH_TRIES: u32 = 3;
 pub const UNDO_REACH_DELAY: Duration = Duration::from_secs(5);
 /// Longest wait between two tries to reach a host before the first step.
 pub const REACH_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
-/// Connections to PostgreSQL, and readers of a SQLite file (which has one writer).
-pub const DATABASE_CONNECTIONS_MAX: u32 = 8;
+/// Connections that read.
+pub const DATABASE_READERS_MAX: u32 = 4;
+/// Connections to PostgreSQL that write (a SQLite file has one writer). Most of the time they take turns.
+pub const DATABASE_WRITERS_MAX: u32 = 6;
 /// TCP connect and log-in to PostgreSQL.
 pub const DATABASE_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A PostgreSQL server that acknowledges nothing for this long is given up.
@@ -205,6 +207,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const PAUSE_WITHIN_STEP_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Due executions that one look of the dispatcher considers; the others wait for the next look.
 pub const DISPATCH_BATCH: usize = 500;
+/// Due executions of a runbook among which the dispatcher looks for those whose server is free.
+pub const DISPATCH_LOOK: usize = 200;
 /// Expired approvals that are ended in one go; the rest follows at the next look.
 pub const EXPIRE_BATCH: i64 = 500;
 /// Writes to SQLite that may share one commit: enough to make the fsync cheap, few enough to answer soon.

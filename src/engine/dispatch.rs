@@ -16,12 +16,31 @@ use crate::clock::Timestamp;
 use crate::execution::{Event, Status};
 use crate::id::{ExecutionId, ReplicaId};
 use crate::limits;
-use crate::store::executions::{self, ExecutionRow};
+use crate::store::executions::{self, DueRow};
 use crate::store::{Db, StoreError, leases};
 use crate::transport::Refusal;
 
-/// Starts what is due, as far as there is room; answers how many it took up.
+/// Starts what is due, as far as there is room; answers how many it took up. A claim that has to wait for its server is told
+/// so.
 pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize, StoreError> {
+    take_up(engine, runs, BTreeSet::new(), 0).await
+}
+
+/// The same, but for the servers at which this process is at work: most need not wait long for these, and a claim would
+/// only write down that they have to.
+pub async fn start_free(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize, StoreError> {
+    take_up(engine, runs, engine.in_flight.servers(), limits::DISPATCH_LOOK).await
+}
+
+/// `busy`: servers for which nothing is started. With `look` > 0 one execution is started for each other server, and that many of
+/// each runbook are looked at to find them.
+async fn take_up(
+    engine: &Arc<Engine>,
+    runs: &TaskTracker,
+    mut busy: BTreeSet<String>,
+    look: usize,
+) -> Result<usize, StoreError> {
+    let spreads = look > 0;
     let limit = engine.policy().config.limits.executions.unwrap_or(usize::MAX);
     let in_hand = engine.in_flight.by_runbook();
     let free = limit.saturating_sub(in_hand.values().sum());
@@ -36,6 +55,7 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
         for runbook in executions::due_runbooks(db, now)? {
             // What this process is reaching for is approved still, and is among them.
             let enough = room.saturating_add(held.get(&runbook).copied().unwrap_or(0));
+            let enough = enough.max(look);
             let rows = executions::due(db, &runbook, now, i64::try_from(enough).unwrap_or(i64::MAX))?;
             due.insert(runbook, VecDeque::from(rows));
         }
@@ -47,8 +67,11 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
         if engine.stopping.is_cancelled() || taken == room {
             break;
         }
+        if spreads && !busy.insert(row.server.clone()) {
+            continue;
+        }
         // In flight from here on, so that the next look does not take it a second time.
-        let Some(flight) = Engine::enter_flight(engine, row.id, &row.runbook) else { continue };
+        let Some(flight) = Engine::enter_flight(engine, row.id, &row.runbook, &row.server) else { continue };
         taken += 1;
         runs.spawn(async move {
             let (engine, cancel) = (&flight.engine, flight.cancel.clone());
@@ -69,7 +92,7 @@ pub async fn start_due(engine: &Arc<Engine>, runs: &TaskTracker) -> Result<usize
 /// could claim it anyway. What was given secrets is never taken from a replica that lives: they are in its memory alone.
 fn leave_to_their_makers(
     db: &mut Db,
-    due: &mut BTreeMap<String, VecDeque<ExecutionRow>>,
+    due: &mut BTreeMap<String, VecDeque<DueRow>>,
     others: &BTreeSet<ReplicaId>,
     policy: &Policy,
     now: Timestamp,
@@ -94,10 +117,7 @@ fn leave_to_their_makers(
 
 /// The due executions in the order in which they get a free slot: each time the runbook that has the fewest in hand, of
 /// those the one that waits longest. A storm of one runbook never keeps the others waiting.
-fn in_turn(
-    mut due: BTreeMap<String, VecDeque<ExecutionRow>>,
-    mut in_hand: BTreeMap<String, usize>,
-) -> Vec<ExecutionRow> {
+fn in_turn(mut due: BTreeMap<String, VecDeque<DueRow>>, mut in_hand: BTreeMap<String, usize>) -> Vec<DueRow> {
     let mut order = Vec::new();
     loop {
         let waiting = due.iter().filter_map(|(runbook, rows)| Some((runbook, rows.front()?)));
@@ -118,11 +138,13 @@ async fn start(engine: &Engine, id: ExecutionId, server: &str, cancel: Cancellat
         Ok(()) => {}
         Err(refusal) => return not_reached(engine, id, refusal).await,
     }
-    if !engine.replica.tenure().is_valid() {
+    // Before the claim: what is held under a later tenure was taken anew.
+    let tenure = engine.replica.tenure();
+    if !tenure.is_valid() {
         return Ok(());
     }
     match gating::claim(engine, id).await? {
-        gating::Claimed::Running => execute::run(engine, id, cancel).await,
+        gating::Claimed::Running(loaded, hold) => execute::run_claimed(engine, *loaded, (hold, tenure), cancel).await,
         gating::Claimed::Held
         | gating::Claimed::BackToPending
         | gating::Claimed::Cancelled

@@ -34,7 +34,7 @@ use crate::store::{CircuitState, Db, PauseScope, StoreError};
 
 use mask::{MASKED, Mask};
 
-/// Runs `id`, which this engine has claimed, until it is over, waits for a person, or the engine stops.
+/// Goes on with `id`, which this engine holds, until it is over, waits for a person, or the engine stops.
 ///
 /// `cancel` is cancelled when a person asks it to stop.
 pub async fn run(engine: &Engine, id: ExecutionId, cancel: CancellationToken) -> Result<(), StoreError> {
@@ -48,7 +48,28 @@ pub async fn run(engine: &Engine, id: ExecutionId, cancel: CancellationToken) ->
     if !lease.is_held(hold) {
         return Err(StoreError::Fenced(id));
     }
+    drive(engine, loaded, results, (hold, tenure), cancel).await
+}
+
+/// The same for one that was claimed just now: nothing has been done of it yet.
+pub async fn run_claimed(
+    engine: &Engine,
+    loaded: Loaded,
+    held: (Hold, Arc<Tenure>),
+    cancel: CancellationToken,
+) -> Result<(), StoreError> {
+    drive(engine, loaded, BTreeMap::new(), held, cancel).await
+}
+
+async fn drive(
+    engine: &Engine,
+    loaded: Loaded,
+    results: BTreeMap<String, ready::StepResult>,
+    (hold, tenure): (Hold, Arc<Tenure>),
+    cancel: CancellationToken,
+) -> Result<(), StoreError> {
     engine.metrics.execution_started();
+    let id = loaded.row.id;
     let mut run = Run::new(engine, loaded, results, cancel, (hold, Arc::clone(&tenure)));
     let driven = tokio::select! {
         biased;

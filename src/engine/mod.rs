@@ -29,7 +29,7 @@ mod count;
 mod secrets;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use serde_json::json;
@@ -277,8 +277,8 @@ pub(crate) struct Flight {
 
 impl Engine {
     /// Takes an execution in hand, unless this process has it already.
-    pub(crate) fn enter_flight(engine: &Arc<Self>, id: ExecutionId, runbook: &str) -> Option<Flight> {
-        let cancel = engine.in_flight.enter(id, runbook)?;
+    pub(crate) fn enter_flight(engine: &Arc<Self>, id: ExecutionId, runbook: &str, server: &str) -> Option<Flight> {
+        let cancel = engine.in_flight.enter(id, runbook, server)?;
         Some(Flight { engine: Arc::clone(engine), id, cancel })
     }
 }
@@ -297,16 +297,18 @@ pub struct InFlight(Mutex<HashMap<ExecutionId, InHand>>);
 
 struct InHand {
     runbook: String,
+    server: String,
     cancel: CancellationToken,
 }
 
 impl InFlight {
     /// Registers an execution, unless this process has it already; the token is cancelled by [`InFlight::cancel`].
-    pub fn enter(&self, id: ExecutionId, runbook: &str) -> Option<CancellationToken> {
+    pub fn enter(&self, id: ExecutionId, runbook: &str, server: &str) -> Option<CancellationToken> {
         match self.lock().entry(id) {
             Entry::Occupied(_) => None,
             Entry::Vacant(vacant) => {
-                let in_hand = InHand { runbook: runbook.to_owned(), cancel: CancellationToken::new() };
+                let (runbook, server) = (runbook.to_owned(), server.to_owned());
+                let in_hand = InHand { runbook, server, cancel: CancellationToken::new() };
                 Some(vacant.insert(in_hand).cancel.clone())
             }
         }
@@ -324,6 +326,11 @@ impl InFlight {
             *counts.entry(flight.runbook.clone()).or_default() += 1;
         }
         counts
+    }
+
+    /// The servers that any of them is for.
+    pub fn servers(&self) -> BTreeSet<String> {
+        self.lock().values().map(|flight| flight.server.clone()).collect()
     }
 
     /// Forgets an execution that ended.

@@ -91,9 +91,14 @@ pub fn load(db: &mut Db, id: ExecutionId) -> Result<Loaded, StoreError> {
     Ok(Loaded { row, details, plan, state, seq })
 }
 
-/// The same for a write of the replica that runs it. `Fenced`: another has it now.
-pub fn load_held(db: &mut Db, id: ExecutionId, hold: Hold) -> Result<Loaded, StoreError> {
-    if leases::get_to_write(db, id)?.is_held(hold) { load(db, id) } else { Err(StoreError::Fenced(id)) }
+/// The same for a write of the replica that runs it, and that knew it as `known`. `Fenced`: another has it now.
+pub fn load_held(db: &mut Db, known: Loaded, hold: Hold) -> Result<Loaded, StoreError> {
+    let id = known.row.id;
+    if !leases::get_to_write(db, id)?.is_held(hold) {
+        return Err(StoreError::Fenced(id));
+    }
+    // Whatever happens to a run is an event.
+    if events::last_seq(db, id)? == known.seq { Ok(known) } else { load(db, id) }
 }
 
 /// Stores a new execution with its plan, its steps, its first event, and `PLANNED`.
@@ -142,7 +147,7 @@ pub fn record(
         lock_decisions(db)?;
     }
     // While the row is not final yet: from then on these are frozen.
-    rows::write_details(db, &loaded, told, &state, author.now)?;
+    let is_told_more = rows::write_details(db, &loaded, told, &state, author.now)?;
     let ids = rows::write_steps(db, &loaded, Some(&loaded.state), &state)?;
     let mut loaded = loaded;
     let before = loaded.state.clone();
@@ -160,18 +165,21 @@ pub fn record(
     if frees_target {
         gating::target_freed(db, &loaded.row.server, author.now)?;
     }
-    loaded.details = details::get(db, loaded.row.id)?;
+    if is_told_more {
+        loaded.details = details::get(db, loaded.row.id)?;
+    }
     Ok(Ok(loaded))
 }
 
 /// Takes an approved execution for the author's replica: it runs, and its server is locked. At most one of many claims
 /// gets it.
-pub fn claim(db: &mut Db, loaded: Loaded, author: &Author) -> Result<Result<Loaded, Claim>, StoreError> {
+pub fn claim(db: &mut Db, mut loaded: Loaded, author: &Author) -> Result<Result<Loaded, Claim>, StoreError> {
     let (id, replica) = (loaded.row.id, &author.policy.replica);
     match target_locks::claim(db, id, &replica.name, author.now)? {
         Claim::Taken => leases::claim(db, id, replica.id)?,
         refused @ (Claim::NotApproved | Claim::Busy(_)) => return Ok(Err(refused)),
     }
+    loaded.details.claimed_by = Some(replica.name.clone());
     match record(db, loaded, &[(Event::Claimed, Evidence::None)], author)? {
         Ok(loaded) => Ok(Ok(loaded)),
         // The row said `approved`, its events say otherwise.

@@ -31,7 +31,7 @@ pub async fn take_up(engine: &Arc<Engine>, tasks: &TaskTracker) -> Result<usize,
             continue;
         }
         let row = engine.store.read(move |db| executions::get(db, id)).await?;
-        let Some(flight) = Engine::enter_flight(engine, id, &row.runbook) else { continue };
+        let Some(flight) = Engine::enter_flight(engine, id, &row.runbook, &row.server) else { continue };
         count += 1;
         tasks.spawn(async move {
             let (engine, cancel) = (&flight.engine, flight.cancel.clone());

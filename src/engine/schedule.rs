@@ -3,8 +3,8 @@
 //! Polling is the truth: a lost wake-up, a restart or another process's write costs one interval, never the work.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -35,8 +35,17 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
     });
     let (e, r) = (Arc::clone(engine), runs.clone());
     tasks.spawn(async move {
+        let looked = Mutex::new(None::<Instant>);
         repeat(&e, "dispatch", &e.wake.dispatch, || async {
+            // What is new needs no taking up: it is looked for at each poll, and not at each wake-up.
+            let now = e.clock.instant();
+            let last = *looked.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= limits::POLL_INTERVAL / 2);
+            if !is_due {
+                return dispatch::start_free(&e, &r).await.map(drop);
+            }
             recover::take_up(&e, &r).await?;
+            *looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
             dispatch::start_due(&e, &r).await.map(drop)
         })
         .await;

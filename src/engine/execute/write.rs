@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::engine::record::{self, Author, Evidence, Loaded};
-use crate::execution::Event;
+use crate::execution::{Effect, Event, apply, next};
 use crate::store::{Db, StoreError};
 
 use super::{Run, Told, pause};
@@ -14,6 +14,23 @@ use super::{Run, Told, pause};
 const WAIT_MIN: Duration = Duration::from_millis(100);
 /// Longest wait between two tries.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What follows from `told` without anything being done: it would be the next write, and shares this one's commit. The
+/// runbook's outputs are rendered from what the steps printed, so an end that has any is a write of its own.
+fn consequences(fresh: &Loaded, told: &mut Told, now: Timestamp) {
+    let mut state = Ok(fresh.state.clone());
+    for (event, _) in told.iter() {
+        state = state.and_then(|state| apply(state, now, event));
+    }
+    // What must not follow is refused where it is recorded.
+    while let Ok(known) = state
+        && let Effect::Record(event) = next(&known, &fresh.plan, now)
+        && (fresh.plan.outputs.is_empty() || !matches!(event, Event::Finished { .. }))
+    {
+        state = apply(known, now, &event);
+        told.push((event, Evidence::None));
+    }
+}
 
 impl Run<'_> {
     /// Records what `told` makes of the execution as it is in the database now, in one transaction.
@@ -50,14 +67,15 @@ impl Run<'_> {
         &self,
         told: Arc<impl Fn(&mut Db, &Loaded, Timestamp) -> Result<Told, StoreError> + Send + Sync + 'static>,
     ) -> Result<Loaded, StoreError> {
-        let (id, hold) = (self.loaded.row.id, self.hold);
+        let (known, hold) = (self.loaded.clone(), self.hold);
         let author = Author { now: self.time.now(), ..Author::engine(self.engine) };
         let write = move |db: &mut Db| {
-            let fresh = record::load_held(db, id, hold)?;
-            let told = told(db, &fresh, author.now)?;
+            let fresh = record::load_held(db, known, hold)?;
+            let mut told = told(db, &fresh, author.now)?;
             if told.is_empty() {
                 return Ok(fresh);
             }
+            consequences(&fresh, &mut told, author.now);
             match record::record(db, fresh, &told, &author)? {
                 Ok(loaded) => Ok(loaded),
                 Err(illegal) => Err(StoreError::Defect(illegal.to_string())),

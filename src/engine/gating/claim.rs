@@ -11,6 +11,7 @@ use crate::id::ExecutionId;
 use crate::limits;
 use crate::store::details::{self, DetailsChange};
 use crate::store::executions::{self, ExecutionChange};
+use crate::store::leases::{self, Hold};
 use crate::store::target_locks::Claim;
 use crate::store::{Db, StoreError, lock_decisions};
 
@@ -18,10 +19,10 @@ use super::ask::{Asked, ask_again, millis};
 use super::{batch, outcome, start};
 
 /// What became of a claim.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Claimed {
-    /// It runs, and holds its target: start it.
-    Running,
+    /// It runs under this hold, and holds its target: start it.
+    Running(Box<Loaded>, Hold),
     /// A gate says "not now": it stays approved, and is tried again.
     Held,
     /// A gate wants a yes that nobody has given.
@@ -45,10 +46,9 @@ pub async fn claim(engine: &Engine, id: ExecutionId) -> Result<Claimed, StoreErr
     });
     let (claimed, row) = write.await?;
     failpoint::pass(failpoint::CLAIM_COMMITTED);
-    match claimed {
-        Claimed::Cancelled => engine.metrics.execution_closed(&row.runbook, row.status, row.mode.as_str()),
-        // What runs is counted by who runs it.
-        Claimed::Running | Claimed::Held | Claimed::BackToPending | Claimed::NotApproved => {}
+    // What runs is counted by who runs it.
+    if matches!(claimed, Claimed::Cancelled) {
+        engine.metrics.execution_closed(&row.runbook, row.status, row.mode.as_str());
     }
     Ok(claimed)
 }
@@ -85,7 +85,9 @@ fn run(db: &mut Db, loaded: Loaded, asked: &Asked, author: &Author) -> Outcome {
     if asked.is_probe {
         outcome::note_half_open(db, &author.policy, &loaded.row.runbook, author.now)?;
     }
-    Ok((Claimed::Running, loaded.row))
+    let fence = leases::get(db, row.id)?.fence;
+    let hold = Hold { replica: author.policy.replica.id, fence };
+    Ok((Claimed::Running(Box::new(loaded), hold), row))
 }
 
 fn hold(db: &mut Db, loaded: Loaded, evaluation: &Evaluation, author: &Author) -> Outcome {

@@ -17,14 +17,14 @@ use crate::store::{AttemptEnding, AttemptHold, Db, Json, StoreError, Stream};
 use super::{Evidence, Loaded};
 use crate::engine::execute::output::Printed;
 
-/// What people said and what the claim met with.
+/// What people said and what the claim met with; `true` if that changes anything.
 pub(super) fn write_details(
     db: &mut Db,
     loaded: &Loaded,
     told: &[(Event, Evidence)],
     state: &State,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let mut change = DetailsChange::default();
     for (event, evidence) in told {
         if let Evidence::Results { outputs, summary } = evidence {
@@ -81,7 +81,8 @@ pub(super) fn write_details(
             | Event::Finished { .. } => {}
         }
     }
-    details::change(db, loaded.row.id, &change)
+    details::change(db, loaded.row.id, &change)?;
+    Ok(change != DetailsChange::default())
 }
 
 /// The execution's own row; refused by the database if another changed it meanwhile.

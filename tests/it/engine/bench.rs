@@ -298,7 +298,7 @@ impl Bench {
         if !claim.await.unwrap() {
             return false;
         }
-        let cancel = self.engine.in_flight.enter(id, "of the bench").unwrap();
+        let cancel = self.engine.in_flight.enter(id, "of the bench", "of the bench").unwrap();
         let engine = Arc::clone(&self.engine);
         let task = self.tasks.spawn(async move {
             let run = execute::run(&engine, id, cancel).await;

@@ -212,7 +212,7 @@ on_both_engines! {
             douse::engine::record::claim(db, loaded, &author).map(|claimed| claimed.is_ok())
         });
         assert!(claimed.await.unwrap(), "nobody has buried it");
-        let (engine, cancel) = (Arc::clone(&slow.engine), slow.engine.in_flight.enter(id, "two").unwrap());
+        let (engine, cancel) = (Arc::clone(&slow.engine), slow.engine.in_flight.enter(id, "two", "web-1").unwrap());
         slow.tasks.spawn(async move { douse::engine::execute::run(&engine, id, cancel).await });
         bench.until(id, |shown| !shown.attempts.is_empty()).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
