@@ -6,6 +6,7 @@
 //! the next look; it never keeps the others waiting.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Engine, Policy, gating};
 use crate::clock::Timestamp;
@@ -13,62 +14,76 @@ use crate::failpoint;
 use crate::store::episodes::{self, EpisodeRow};
 use crate::store::{Db, StoreError, alerts, lock_decisions};
 
-/// Episodes read at once.
-const BATCH: i64 = 100;
 /// Episodes decided in one transaction: whoever wants to claim or to change a decision waits for it.
-const TOGETHER: usize = 20;
+const TOGETHER: i64 = 20;
+/// Of the time in which both would write, deciding takes a part in one more than so many.
+const WAY: u32 = 3;
+/// Episodes looked at one after the other, when one of them cannot be decided.
+const EACH: i64 = 100;
 
 /// Decides every undecided episode; answers how many were decided.
 pub async fn decide_waiting(engine: &Engine) -> Result<usize, StoreError> {
     let mut decided = 0;
-    loop {
-        let waiting = engine.store.read(|db| episodes::undecided(db, BATCH)).await?;
-        let before = decided;
-        for some in waiting.chunks(TOGETHER) {
-            if !engine.replica.tenure().is_valid() {
-                return Ok(decided);
-            }
-            match decide(engine, some).await {
-                Err(error) if error.is_retryable() => return Err(error),
-                Ok(()) => decided += some.len(),
-                Err(_) => decided += decide_each(engine, some).await?,
-            }
+    while !engine.stopping.is_cancelled() && engine.replica.tenure().is_valid() {
+        let began = engine.clock.instant();
+        let some = match decide(engine, None).await {
+            Err(error) if !error.is_retryable() => decide_each(engine).await?,
+            other => other?,
+        };
+        decided += some;
+        if some > 0 {
+            give_way(engine, began.elapsed()).await;
         }
-        // A batch in which nothing moves would be read again for ever.
-        if decided == before || engine.stopping.is_cancelled() {
-            return Ok(decided);
-        }
-    }
-}
-
-/// One after the other: one of them cannot be decided.
-async fn decide_each(engine: &Engine, waiting: &[EpisodeRow]) -> Result<usize, StoreError> {
-    let mut decided = 0;
-    for episode in waiting {
-        match decide(engine, std::slice::from_ref(episode)).await {
-            Ok(()) => decided += 1,
-            Err(error) if error.is_retryable() => return Err(error),
-            Err(error) => tracing::error!(episode = %episode.id, %error, "an episode could not be decided"),
+        // A batch in which nothing moves would be read again for ever, and a part of one is the last.
+        if i64::try_from(some).is_ok_and(|some| some < TOGETHER) {
+            break;
         }
     }
     Ok(decided)
 }
 
-/// Decides episodes in one transaction.
-async fn decide(engine: &Engine, waiting: &[EpisodeRow]) -> Result<(), StoreError> {
-    let (policy, now, waiting) = (engine.policy(), engine.clock.now(), waiting.to_vec());
+/// In a storm, what comes in is stored first: its sender waits, and what is stored is not lost. A decision that took `took` leaves
+/// [`WAY`] times that to the deliveries that wait, so that deciding goes on, too. Without a storm nothing waits.
+async fn give_way(engine: &Engine, took: Duration) {
+    let end = engine.clock.instant() + took * WAY;
+    while engine.ingest.is_busy() && engine.clock.instant() < end && !engine.stopping.is_cancelled() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// One after the other: one of them cannot be decided.
+async fn decide_each(engine: &Engine) -> Result<usize, StoreError> {
+    let mut decided = 0;
+    for episode in engine.store.read(|db| episodes::undecided(db, EACH)).await? {
+        let id = episode.id;
+        match decide(engine, Some(episode)).await {
+            Ok(_) => decided += 1,
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(error) => tracing::error!(episode = %id, %error, "an episode could not be decided"),
+        }
+    }
+    Ok(decided)
+}
+
+/// Decides one episode, or those that wait longest, in one transaction; answers how many.
+async fn decide(engine: &Engine, only: Option<EpisodeRow>) -> Result<usize, StoreError> {
+    let (policy, now) = (engine.policy(), engine.clock.now());
     let write = engine.store.write(move |db| {
-        let mut made = Vec::new();
+        let waiting = match only {
+            Some(episode) => vec![episode],
+            None => episodes::undecided(db, TOGETHER)?,
+        };
+        let (count, mut made) = (waiting.len(), Vec::new());
         for episode in waiting {
             made.extend(decide_episode(db, &policy, episode, now)?);
         }
         failpoint::pass(failpoint::DECIDE_UNCOMMITTED);
-        Ok(made)
+        Ok((count, made))
     });
-    let made = write.await?;
+    let (count, made) = write.await?;
     failpoint::pass(failpoint::DECIDE_COMMITTED);
     made.into_iter().for_each(|made| made.announce(engine));
-    Ok(())
+    Ok(count)
 }
 
 fn decide_episode(

@@ -25,6 +25,7 @@ pub struct Ingest {
     queue: mpsc::Sender<Waiting>,
     /// KiB that may wait.
     room: Arc<Semaphore>,
+    kib: usize,
 }
 
 /// A delivery, understood, with all that its rows need.
@@ -64,7 +65,12 @@ impl Ingest {
     pub fn bounded(store: Store, deliveries: usize, kib: usize) -> Self {
         let (queue, waiting) = mpsc::channel(deliveries);
         tokio::spawn(work(store, waiting));
-        Self { queue, room: Arc::new(Semaphore::new(kib)) }
+        Self { queue, room: Arc::new(Semaphore::new(kib)), kib }
+    }
+
+    /// Something waits to be stored, or is being stored.
+    pub fn is_busy(&self) -> bool {
+        self.room.available_permits() < self.kib
     }
 
     /// Takes a place in the queue; the future tells what became of it. Dropped before its turn it is not stored, after

@@ -80,8 +80,7 @@ async fn an_alert_whose_delivery_was_stored_without_an_answer_is_one_alert_one_d
     assert_eq!((again.results[0].taken, again.opened.len()), (Taken::Duplicate, 0));
     let episode = again.results[0].episode.unwrap();
 
-    // The first COMMIT is of the list, the second of the decision.
-    place.proxy.lose_answer(2);
+    place.proxy.lose_answer(1);
     let error = matching::decide_waiting(engine).await.unwrap_err();
     assert!(error.is_retryable(), "{error:?}");
     assert_eq!(matching::decide_waiting(engine).await.unwrap(), 0, "it is decided");
