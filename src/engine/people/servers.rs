@@ -113,7 +113,15 @@ pub async fn set_maintenance(
     by: &Person,
 ) -> Result<ServerRow, ActError> {
     let reason = optional_reason(reason)?;
+    let is_declared = engine.policy().servers.get(&name).is_some_and(|server| server.is_paused);
     let row = change(engine, by, move |db, author| {
+        let row = servers::by_name(db, &name)?.filter(|row| row.removed_at.is_none());
+        let Some(row) = row else { return Ok(Err(ActError::NotFound)) };
+        // What is so already stays as it is, with who did it and when; only another reason is news.
+        let is_news = reason.is_some() && reason != row.paused_reason;
+        if row.paused_override.unwrap_or(is_declared) == is_paused && !is_news {
+            return Ok(Ok(row));
+        }
         if !servers::set_paused(db, &name, Some(is_paused), &author.person.name, reason.as_deref(), author.now)? {
             return Ok(Err(ActError::NotFound));
         }

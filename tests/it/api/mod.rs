@@ -5,6 +5,7 @@ mod changes;
 mod lists;
 mod openapi;
 mod operations;
+mod switches;
 
 use crate::support::engine::{ADMIN_TOKEN, Engine};
 use crate::support::http::{self, Answer};
