@@ -103,7 +103,7 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
     let lease = tokio::spawn(schedule::keep_lease(Arc::clone(&engine)));
     let stages = schedule::start(&engine, &runs);
     for address in web.addresses() {
-        tracing::info!(%address, "listening");
+        tracing::info!(%address, tls = web.is_secure, "listening");
     }
     Ok(Running { engine, web, stages, runs, lease })
 }

@@ -23,6 +23,7 @@ pub mod trigger;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod outbound;
 pub mod store;
 pub mod telemetry;
 pub mod web;

@@ -22,6 +22,8 @@ pub const INGEST_ALERTS_TOGETHER: usize = 5_000;
 pub const INGEST_BYTES_TOGETHER: usize = 8 * 1024 * 1024;
 /// Alertmanager's API answers within this, or is asked again later.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection of ours to somebody else stands by then.
+pub const OUTBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Times that an Alertmanager is asked for the same alerts.
 pub const FETCH_TRIES: u32 = 4;
 /// Questions to Alertmanagers that may wait; more are dropped, for its next notification asks again.
@@ -58,6 +60,8 @@ pub const RUNBOOK_BYTES_MAX: usize = 1024 * 1024;
 pub const YAML_NODES_MAX: usize = 100_000;
 /// Nesting of a YAML file; a runbook needs eight.
 pub const YAML_DEPTH_MAX: usize = 64;
+/// Nesting of `douse.yml` and `servers.yml`; they need six.
+pub const CONFIG_DEPTH_MAX: usize = 16;
 /// Deepest folder below a runbook folder that is still read.
 pub const RUNBOOK_FOLDER_DEPTH_MAX: usize = 8;
 /// Largest `servers.yml`, bytes.
@@ -196,6 +200,27 @@ pub const WEB_WORKERS: usize = 2;
 pub const METRICS_COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A client that has not sent its headers by then is cut off.
 pub const WEB_HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A TLS handshake that has not ended by then is given up.
+pub const WEB_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection on which nobody has proved who they are ends after this, whatever it does: headers, then a body that has
+/// to come before its signature can be checked ([`WEBHOOK_BODY_TIMEOUT`]), then the answer.
+pub const WEB_STRANGER_MAX: Duration = Duration::from_secs(60);
+/// Connections of strangers at once, if the limit of open files allows for it; one more ends the oldest of them.
+pub const WEB_STRANGERS_MAX: usize = 1_024;
+/// A client that takes nothing of its answer for so long is cut off.
+pub const WEB_STALL_MAX: Duration = Duration::from_secs(60);
+/// A connection that is closed before its request was read to the end is read for this long, so that the client sees why.
+pub const WEB_LINGER: Duration = Duration::from_secs(1);
+/// Connections at once, if the limit of open files allows for it.
+pub const WEB_CONNECTIONS_MAX: usize = 8_192;
+/// KiB of bodies that strangers may have us hold at once: where only a signature over its body proves a request.
+pub const WEB_STRANGERS_KIB_MAX: usize = 64 * 1024;
+/// A JSON body of the API that has not come by then is answered 408.
+pub const API_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What `/-/ready` found out is told to everybody who asks within this time: asking costs a commit, and anybody may.
+pub const READY_FOR: Duration = Duration::from_millis(500);
+/// Longest chain of `X-Forwarded-For` that is read, addresses.
+pub const FORWARDED_MAX: usize = 32;
 /// Seconds that requests under way get when the server stops.
 pub const WEB_SHUTDOWN_SECS: u64 = 5;
 /// Sessions per host when `limits.sessions_per_server` is switched off: sshd's default `MaxSessions` less room for the

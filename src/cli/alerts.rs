@@ -137,7 +137,7 @@ impl Alerts {
                 let body: Value = serde_json::from_str(&super::time::read_text(&file)?)
                     .map_err(|error| Failure::error(format!("{}: not JSON: {error}", file.display())))?;
                 let args =
-                    ClientArgs { token_file: source_token_file.or(self.client.token_file), url: self.client.url };
+                    ClientArgs { token_file: source_token_file.or(self.client.token_file.clone()), ..self.client };
                 let client = args.client()?;
                 let path = format!("/api/v1/webhooks/{}", segment(&source));
                 let answer = client.send(Method::POST, &path, &[], Some(&body), &[]).await?;

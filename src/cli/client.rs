@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Method, StatusCode};
+use reqwest::{Certificate, Method, StatusCode};
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
@@ -23,6 +23,9 @@ pub struct ClientArgs {
     /// File with the API token; `DOUSE_TOKEN` holds the token itself
     #[arg(long, env = "DOUSE_TOKEN_FILE", global = true)]
     pub token_file: Option<PathBuf>,
+    /// File with certificates in PEM that vouch for the engine's, beside those that this machine trusts
+    #[arg(long, env = "DOUSE_CA_FILE", global = true)]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Talks to one engine.
@@ -54,6 +57,7 @@ impl ClientArgs {
             None => std::env::var("DOUSE_TOKEN").ok().map(|token| token.trim().to_owned()),
         };
         let http = reqwest::Client::builder()
+            .tls_certs_merge(self.authorities()?)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
@@ -62,6 +66,19 @@ impl ClientArgs {
             .map_err(|error| Failure::error(format!("the HTTP client cannot be made: {error}")))?;
         let token = token.filter(|token| !token.is_empty());
         Ok(Client { base: self.url.trim_end_matches('/').to_owned(), token, http })
+    }
+}
+
+impl ClientArgs {
+    fn authorities(&self) -> Result<Vec<Certificate>, Failure> {
+        let Some(path) = &self.ca_file else { return Ok(Vec::new()) };
+        let failed = |what: String| Failure::error(format!("--ca-file: {} cannot be used: {what}", path.display()));
+        let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let found = Certificate::from_pem_bundle(&text).map_err(|error| failed(error.to_string()))?;
+        if found.is_empty() {
+            return Err(failed("it holds no certificate in PEM".to_owned()));
+        }
+        Ok(found)
     }
 }
 

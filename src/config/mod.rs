@@ -4,7 +4,7 @@
 //! files named here), and keeps no state: a reload makes a new [`Config`]. Called from `app`, the reload and `check`.
 //!
 //! A key of a feature that is not built yet is refused where leaving it out would change what the operator expects to
-//! happen (`web.tls`, `runbooks.git`); others are read and warned of (W231: `storage.retention`, `encryption`,
+//! happen (`runbooks.git`); others are read and warned of (W231: `storage.retention`, `encryption`,
 //! `prometheus`, `notifications`).
 
 mod blackouts;
@@ -16,6 +16,7 @@ mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tokens;
 mod tree;
 
@@ -24,11 +25,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use ipnet::IpNet;
 
 pub use blackouts::DeclaredBlackout;
 pub use limits::Limits;
 pub use secret::Secret;
-pub use sources::{Credential, Source};
+pub use sources::{Credential, Source, Wanted};
+pub use tls::{ClientAuth, Tls};
 pub use tokens::{ApiToken, Role};
 pub use tree::Place;
 
@@ -52,6 +55,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Base address of the Prometheus that verification will ask; nothing uses it yet.
     pub prometheus_url: Option<String>,
+    /// Addresses that Douse may connect to although it otherwise would not: loopback, link-local, metadata services.
+    pub outbound_allow: Vec<IpNet>,
     /// Folders that are searched for runbooks, resolved.
     pub runbook_dirs: Vec<PathBuf>,
     /// Files that declare servers, resolved.
@@ -91,6 +96,10 @@ pub struct Web {
     pub listen_addresses: Vec<String>,
     /// `/metrics` needs no token.
     pub metrics_public: bool,
+    /// `None` = plain HTTP.
+    pub tls: Option<Tls>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// `storage`.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::outbound::Url;
 use crate::problem::Problem;
 
 use super::Secret;
@@ -186,7 +187,7 @@ impl<'r, 'n> MapReader<'r, 'n> {
     /// The `http` or `https` address under `key`, without a slash at its end.
     pub(super) fn url(&mut self, key: &'static str) -> Option<String> {
         let read = |text: &str| {
-            let url = reqwest::Url::parse(text).ok()?;
+            let url = Url::parse(text).ok()?;
             // Addresses are shown to everybody who may read: no credential may stand in them.
             let is_bare = url.username().is_empty() && url.password().is_none();
             let is_web = matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare;

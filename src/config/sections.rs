@@ -1,12 +1,15 @@
 //! The sections of `douse.yml`, one function each, in the file's order.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::reader::{At, MapReader, Reading};
 use super::tree::{Node, Value};
 use super::{Config, Encryption, EngineMode, Global, Retention, Secret, Storage, Web};
-use super::{blackouts, limits, sources, tokens};
+use super::{blackouts, limits, sources, tls, tokens};
 
 /// Prometheus's own ports end here: nobody else's default.
 const LISTEN_ADDRESS: &str = "127.0.0.1:9494";
@@ -16,15 +19,18 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 pub(super) fn config<'r, 'n>(reading: &'r Reading<'r>, top: &mut MapReader<'r, 'n>, path: &Path) -> Config {
     let global = section(reading, top, "global", global);
+    let web = section(reading, top, "web", |map| web(reading, map));
+    let takes_certificates = web.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
     let config = Config {
         path: path.to_owned(),
         blackouts: blackouts::read(reading, top, global.timezone),
         global,
-        web: section(reading, top, "web", |map| web(reading, map)),
+        web,
         storage: section(reading, top, "storage", |map| storage(reading, map)),
         encryption: top.map("encryption", |map| encryption(reading, map)).flatten(),
-        sources: sources::read(reading, top),
+        sources: sources::read(reading, top, takes_certificates),
         prometheus_url: top.map("prometheus", |map| map.url("url")).flatten(),
+        outbound_allow: section(reading, top, "outbound", |map| networks(reading, map, "allow")),
         runbook_dirs: section(reading, top, "runbooks", |map| runbooks(reading, map)),
         server_files: section(reading, top, "servers", |map| paths(reading, map, "files")),
         limits: section(reading, top, "limits", limits::read),
@@ -58,12 +64,7 @@ fn global(map: &mut MapReader<'_, '_>) -> Global {
 }
 
 fn web(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Web {
-    if let Some(node) = map.node("tls")
-        && !matches!(node.value, Value::Null)
-    {
-        let problem = node.place.problem("E131", "`web.tls` is not built yet: the engine would listen without TLS");
-        reading.problem(problem.hint("remove the key, and let a reverse proxy in front of Douse speak TLS"));
-    }
+    let tls = map.map("tls", |map| tls::read(reading, map)).flatten();
     let mut listen_addresses = Vec::new();
     for address in map.text_or_list("listen_addresses") {
         match address.value.split(',').map(|text| listen_address(text.trim())).collect::<Option<Vec<_>>>() {
@@ -78,7 +79,25 @@ fn web(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Web {
     if listen_addresses.is_empty() {
         listen_addresses.push(LISTEN_ADDRESS.to_owned());
     }
-    Web { listen_addresses, metrics_public: map.bool("metrics_public").unwrap_or(false) }
+    let metrics_public = map.bool("metrics_public").unwrap_or(false);
+    let trusted_proxies = networks(reading, map, "trusted_proxies");
+    Web { listen_addresses, metrics_public, tls, trusted_proxies }
+}
+
+/// Networks as in `10.0.0.0/8`, or single addresses.
+pub(super) fn networks(reading: &Reading<'_>, map: &mut MapReader<'_, '_>, key: &'static str) -> Vec<IpNet> {
+    let mut found = Vec::new();
+    for text in map.text_or_list(key) {
+        let network = text.value.parse::<IpNet>().ok();
+        match network.or_else(|| text.value.parse::<IpAddr>().ok().map(IpNet::from)) {
+            Some(network) => found.push(network.trunc()),
+            None => {
+                let message = format!("`{}`: `{}` is no network and no address", map.full(key), text.value);
+                reading.problem(text.place.problem("E103", message).hint("write it as in 10.0.0.0/8 or 192.0.2.7"));
+            }
+        }
+    }
+    found
 }
 
 /// `host:port`; a missing host means every address, as in Prometheus.

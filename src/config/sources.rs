@@ -1,5 +1,9 @@
 //! `sources`: who may send webhooks, and how they prove it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use x509_cert::name::Name;
+
 use super::Secret;
 use super::reader::{At, MapReader, Reading};
 use super::tree::Node;
@@ -8,6 +12,9 @@ use super::tree::Node;
 const HMAC_HEADER: &str = "X-Grafana-Alerting-Signature";
 /// Credentials of one kind at once: the old and the new one of a rotation.
 const CREDENTIALS_MAX: usize = 2;
+
+/// The keys that make a credential.
+const CREDENTIALS: [&str; 5] = ["bearer_token", "bearer_token_file", "basic_auth", "hmac", "client_certificate"];
 
 /// One authenticated sender of webhooks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,14 +38,31 @@ pub enum Credential {
     Basic { username: String, password: Secret },
     /// Hex HMAC-SHA256 of the body in `header`; with `timestamp_header` of `TIMESTAMP:BODY`, as Grafana does.
     Hmac { secret: Secret, header: String, timestamp_header: Option<String> },
+    /// A client's certificate that `web.tls.client_ca_file` vouches for.
+    Certificate(Wanted),
 }
 
-pub(super) fn read<'r>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '_>) -> Vec<Source> {
+/// Which certificate it must be; at least one of both, and all that is named must be equal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// As RFC 4514 writes it: `CN=alertmanager,O=Example`.
+    pub subject: Option<String>,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo, DER): outlives a renewal that keeps the key.
+    pub spki_sha256: Option<[u8; 32]>,
+}
+
+pub(super) fn read<'r>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '_>, takes_certificates: bool) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     for (index, node) in top.list("sources").iter().enumerate() {
         let Some(mut map) = MapReader::new(reading, format!("sources[{index}]"), node) else { continue };
         let source = source(reading, &mut map);
+        let names_certificate = map.has("client_certificate");
         map.finish();
+        if names_certificate && !takes_certificates {
+            let problem = node.place.problem("E105", "`client_certificate` needs `web.tls.client_ca_file`");
+            reading
+                .problem(problem.hint("without it no client is asked for a certificate, and none could be believed"));
+        }
         let Some(source) = source else { continue };
         if sources.iter().any(|other| other.name == source.name) {
             reading.problem(node.place.problem("E110", format!("two sources are called `{}`", source.name)));
@@ -56,6 +80,7 @@ fn source(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Option<Source> 
     credentials.extend(bearer.into_iter().map(|at| Credential::Bearer(at.value)));
     credentials.extend(basic(reading, map));
     credentials.extend(map.map("hmac", |map| hmac(reading, map)).unwrap_or_default());
+    credentials.extend(certificates(reading, map));
     let insecure_no_auth = map.bool("insecure_no_auth").unwrap_or(false);
     let alertmanager_url = map.url("alertmanager_url");
     let name = name?;
@@ -65,13 +90,12 @@ fn source(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Option<Source> 
         reading.problem(name.place.problem("E103", message));
     }
     let source = name.value.clone();
-    let names_any = ["bearer_token", "bearer_token_file", "basic_auth", "hmac"].iter().any(|key| map.has(key));
+    let names_any = CREDENTIALS.iter().any(|key| map.has(key));
     match (names_any, insecure_no_auth) {
         (false, false) => {
             let problem =
                 map.place.problem("E105", format!("source `{source}` has no credential: nobody could send to it"));
-            let hint =
-                "add `bearer_token_file`, `basic_auth` or `hmac`, or `insecure_no_auth: true` to let everybody in";
+            let hint = "add `bearer_token_file`, `basic_auth`, `hmac` or `client_certificate`, or `insecure_no_auth: true` to let everybody in";
             reading.problem(problem.hint(hint));
         }
         (true, true) => {
@@ -127,6 +151,48 @@ fn hmac(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Vec<Credential> {
         timestamp_header: timestamp_header.clone(),
     };
     secrets.into_iter().map(with).collect()
+}
+
+/// `client_certificate: {subject, spki_sha256}`, or a list of up to two of them.
+fn certificates(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Vec<Credential> {
+    let nodes: Vec<&Node> = map.node_or_list("client_certificate");
+    let mut found = Vec::new();
+    for node in nodes {
+        let Some(mut wanted) = MapReader::new(reading, map.full("client_certificate"), node) else { continue };
+        let subject = wanted.parsed::<Name>("subject", "a name as in CN=alertmanager,O=Example");
+        let spki = wanted.text("spki_sha256");
+        if !wanted.has("subject") && !wanted.has("spki_sha256") {
+            wanted.missing("subject");
+        }
+        wanted.finish();
+        let spki_sha256 = spki.as_ref().and_then(|at| digest(&at.value));
+        if let (Some(at), None) = (&spki, spki_sha256) {
+            let problem = at.place.problem("E103", "`spki_sha256` is no SHA-256: 64 hex digits, or base64");
+            let how = "openssl x509 -in cert.pem -pubkey -noout | openssl pkey -pubin -outform der | sha256sum";
+            reading.problem(problem.hint(format!("make it with `{how}`")));
+        }
+        // An empty name would be that of every certificate that has none.
+        let subject = subject.filter(|name| !name.value.is_empty()).map(|name| name.value.to_string());
+        if subject.is_none() && spki_sha256.is_none() {
+            continue;
+        }
+        found.push(At { value: Credential::Certificate(Wanted { subject, spki_sha256 }), place: node.place.clone() });
+    }
+    bounded(reading, map, "client_certificate", &found);
+    found.into_iter().map(|at| at.value).collect()
+}
+
+/// 64 hex digits, with or without colons, or base64.
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let digits: String = text.chars().filter(|c| *c != ':').collect();
+    if digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        return Some(bytes);
+    }
+    STANDARD.decode(text).ok()?.try_into().ok()
 }
 
 fn bounded<T>(reading: &Reading<'_>, map: &MapReader<'_, '_>, key: &str, found: &[At<T>]) {

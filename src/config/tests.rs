@@ -133,11 +133,23 @@ fn a_variable_that_means_nothing_is_a_problem() {
 
 #[test]
 fn what_is_not_built_is_refused_where_it_would_change_behaviour() {
-    let text = "web: {tls: {cert_file: a, key_file: b}}\nrunbooks: {dirs: [], git: [{url: x}]}\n";
-    let problems = load(text, &[]).unwrap_err();
-    assert_eq!(problems.len(), 2, "{problems:?}");
-    assert!(problems[0].starts_with("douse.yml:1:12: E131: `web.tls` is not built yet"), "{problems:?}");
-    assert!(problems[1].contains("`runbooks.git` is not built yet"), "{problems:?}");
+    let problems = load("runbooks: {dirs: [], git: [{url: x}]}\n", &[]).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("douse.yml:1:28: E131: `runbooks.git` is not built yet"), "{problems:?}");
+}
+
+#[test]
+fn networks_are_networks_or_single_addresses() {
+    let config =
+        load("web: {trusted_proxies: [10.1.2.3/8, '::1']}\noutbound: {allow: 169.254.169.254}\n", &[]).unwrap();
+    let texts: Vec<_> = config.web.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["10.0.0.0/8", "::1/128"]);
+    assert_eq!(config.outbound_allow[0].to_string(), "169.254.169.254/32");
+    for wrong in ["web: {trusted_proxies: [localhost]}", "outbound: {allow: [10.0.0.0/33]}", "outbound: {allow: ['']}"]
+    {
+        let problems = load(wrong, &[]).unwrap_err();
+        assert!(problems[0].contains("E103") && problems[0].contains("is no network"), "{problems:?}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
+use crate::limits;
 use crate::problem::Problem;
 
 /// Largest configuration file, bytes; enough for thousands of sources, stops a mistaken path.
@@ -115,7 +116,15 @@ impl Node {
 
     /// Reads `text`, whose places are told as lines of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Problem> {
-        let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+        let options = serde_saphyr::options! {
+            strict_booleans: true,
+            with_snippet: false,
+            // Each level takes much of a thread's stack.
+            budget: serde_saphyr::budget! {
+                max_depth: limits::CONFIG_DEPTH_MAX,
+                flow_nesting_limit: limits::CONFIG_DEPTH_MAX,
+            },
+        };
         match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
             Ok(raw) => Ok(build(path, text, raw)),
             Err(error) => {

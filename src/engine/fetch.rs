@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use reqwest::{Client, Response, Url};
 use thiserror::Error;
 use tokio::sync::Notify;
 
@@ -16,6 +15,7 @@ use super::receive::{Incoming, ReceiveError};
 use crate::alert::Labels;
 use crate::alert::wire::{self, Delivery, Entry, WireError};
 use crate::limits::{FETCH_FILTERS_MAX, FETCH_QUEUE_MAX, FETCH_TIMEOUT, FETCH_TRIES, WEBHOOK_BODY_BYTES_MAX};
+use crate::outbound::{OutboundError, Request, Url};
 use crate::store::StoreError;
 
 /// What is to be asked.
@@ -73,12 +73,10 @@ impl Queue {
 enum FetchError {
     #[error("`alertmanager_url` {url} is no base address: {problem}")]
     Address { url: String, problem: String },
-    #[error("{0}")]
-    Http(#[from] reqwest::Error),
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
     #[error("it answered {0}")]
     Status(u16),
-    #[error("its answer is larger than {WEBHOOK_BODY_BYTES_MAX} bytes")]
-    TooLarge,
     #[error(transparent)]
     Wire(#[from] WireError),
     #[error(transparent)]
@@ -88,8 +86,9 @@ enum FetchError {
 impl FetchError {
     fn is_retryable(&self) -> bool {
         match self {
-            Self::Http(_) | Self::Status(500..) | Self::Receive(ReceiveError::Unavailable(_)) => true,
-            Self::Address { .. } | Self::Status(_) | Self::TooLarge | Self::Wire(_) | Self::Receive(_) => false,
+            Self::Outbound(error) => error.is_retryable(),
+            Self::Status(500..) | Self::Receive(ReceiveError::Unavailable(_)) => true,
+            Self::Address { .. } | Self::Status(_) | Self::Wire(_) | Self::Receive(_) => false,
         }
     }
 }
@@ -124,13 +123,12 @@ async fn ask(engine: &Engine, wanted: &Wanted) -> Result<(), FetchError> {
     let Some(source) = policy.config.sources.iter().find(|source| source.name == wanted.source) else { return Ok(()) };
     let Some(base) = &source.alertmanager_url else { return Ok(()) };
     let url = question(base, wanted)?;
-    // A redirect could lead a request with credentials in its address elsewhere.
-    let client = Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
-    let response = client.get(url).header("accept", "application/json").send().await?;
-    if !response.status().is_success() {
-        return Err(FetchError::Status(response.status().as_u16()));
+    let answer = policy.outbound.send(Request::get(url, FETCH_TIMEOUT, WEBHOOK_BODY_BYTES_MAX)).await?;
+    // A redirect is not followed, and no answer either.
+    if !(200..300).contains(&answer.status) {
+        return Err(FetchError::Status(answer.status));
     }
-    let body = bounded(response).await?;
+    let body = answer.body;
     let mut delivery = wire::parse_api(&body)?;
     narrow(&mut delivery, wanted);
     tracing::info!(source = source.name, alerts = delivery.entries.len(), reason = ?wanted.reason, "asked the Alertmanager");
@@ -195,17 +193,6 @@ fn narrow(delivery: &mut Delivery, wanted: &Wanted) {
         }
         (Entry::Quarantined { .. }, Reason::Truncated { .. }) => true,
     });
-}
-
-async fn bounded(mut response: Response) -> Result<Vec<u8>, FetchError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > WEBHOOK_BODY_BYTES_MAX {
-            return Err(FetchError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 #[cfg(test)]

@@ -261,6 +261,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("storage.url", old.storage.url != new.storage.url),
         ("storage.lease", old.storage.lease != new.storage.lease),
+        ("web.tls", old.web.tls.is_some() != new.web.tls.is_some()),
         ("web.listen_addresses", old.web.listen_addresses != new.web.listen_addresses),
         ("limits.sessions_per_server", old.limits.sessions_per_server != new.limits.sessions_per_server),
     ];

@@ -10,6 +10,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::Server;
 use super::server::Draft;
+use crate::limits;
 use crate::problem::Problem;
 
 /// The keys of a server.
@@ -35,7 +36,15 @@ pub const KEYS: [&str; 17] = [
 
 /// The servers of one file. `file` is its name in problems, `base` the folder from which relative paths are taken.
 pub fn parse(file: &str, base: &Path, text: &str) -> Result<Vec<Server>, Vec<Problem>> {
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        // Each level takes much of a thread's stack.
+        budget: serde_saphyr::budget! {
+            max_depth: limits::CONFIG_DEPTH_MAX,
+            flow_nesting_limit: limits::CONFIG_DEPTH_MAX,
+        },
+    };
     let top: Spanned<Value> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let (line, column) = error.location().map_or((0, 0), |at| (number(at.line()), number(at.column())));
         let message = error.to_string();

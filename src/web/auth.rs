@@ -15,6 +15,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::client;
 use super::error::ApiError;
 use super::routes::{self, Access};
 use crate::config::{ApiToken, Role};
@@ -94,7 +95,7 @@ pub fn identify(tokens: &[ApiToken], request: &HttpRequest) -> Result<Person, Ap
         }
     }
     let Some(token) = found else { return Err(refused("this token is not known")) };
-    let ip_address = request.peer_addr().map(|address| address.ip().to_string());
+    let ip_address = client::address(request).map(|address| address.to_string());
     Ok(Person { name: token.name.clone(), role: token.role, ip_address })
 }
 

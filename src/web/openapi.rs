@@ -1,6 +1,12 @@
 //! `/api/openapi.json`, generated from the handlers' annotations, and a page that shows it without any network.
 
+use std::sync::LazyLock;
+
+use actix_web::http::header::CONTENT_SECURITY_POLICY;
 use actix_web::{HttpResponse, get};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -102,11 +108,24 @@ impl Modify for Credential {
 #[utoipa::path(tag = "engine", security(()), responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 #[get("/api/openapi.json")]
 pub async fn document() -> HttpResponse {
-    HttpResponse::Ok().json(Document::openapi())
+    // Made once: everybody may ask for it.
+    static TEXT: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().unwrap_or_default());
+    HttpResponse::Ok().content_type("application/json").body(TEXT.as_str())
 }
 
-/// A page that lists the routes of the document; it loads nothing from elsewhere.
+const PAGE: &str = include_str!("openapi.html");
+
+/// A page that lists the routes of the document; it loads nothing from elsewhere, and runs its own script only.
 #[get("/api/")]
 pub async fn page() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(include_str!("openapi.html"))
+    static POLICY: LazyLock<String> = LazyLock::new(|| {
+        let script = PAGE.split_once("<script>").and_then(|(_, rest)| rest.split_once("</script>"));
+        let hash = STANDARD.encode(Sha256::digest(script.map_or("", |(script, _)| script)));
+        format!(
+            "default-src 'none'; script-src 'sha256-{hash}'; style-src 'unsafe-inline'; connect-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+    });
+    let policy = (CONTENT_SECURITY_POLICY, POLICY.as_str());
+    HttpResponse::Ok().insert_header(policy).content_type("text/html; charset=utf-8").body(PAGE)
 }

@@ -95,7 +95,7 @@ fn objections(top: &[&str], text: &str) -> Option<String> {
     const RUNBOOK: &[&str] =
         &["environment_vars", "guard", "name", "parameters", "rollback", "steps", "target", "triggers"];
     const CONFIG: &[&str] =
-        &["auth", "blackouts", "global", "limits", "runbooks", "servers", "sources", "storage", "web"];
+        &["auth", "blackouts", "global", "limits", "outbound", "runbooks", "servers", "sources", "storage", "web"];
     let are_in = |known: &[&str]| top.iter().all(|key| known.contains(key)) || top.contains(&"steps");
     if text.starts_with("servers:\n") {
         return Some(match douse::inventory::file::parse("servers.yml", &root(), &text.replace("AAAA…", HOST_KEY)) {
@@ -156,6 +156,31 @@ fn the_page_of_the_api_names_every_route_with_its_role() {
         };
         assert!(line.contains(&format!("{method}: {role}")), "docs/api.md: {line}\nhas not {method}: {role}");
     }
+}
+
+#[test]
+fn the_page_of_security_tells_who_may_change_what() {
+    let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let rights = page.split("\n## Rights").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut told: Vec<(String, String)> = Vec::new();
+    for (role, routes) in rights.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")) {
+        told.extend(routes.split('`').skip(1).step_by(2).map(|route| (role.to_owned(), route.to_owned())));
+    }
+    let changes = douse::web::routes::ROUTES.iter().filter(|(method, ..)| *method != "GET");
+    let mut there: Vec<(String, String)> = changes
+        .map(|(method, path, access)| {
+            let role = match access {
+                Access::Source => "a source, by its own credential",
+                Access::Public => "everybody",
+                Access::Metrics => "viewer, or public",
+                Access::Role(role) => role.as_str(),
+            };
+            (role.to_owned(), format!("{method} {path}"))
+        })
+        .collect();
+    told.sort();
+    there.sort();
+    assert_eq!(told, there, "docs/security.md, section Rights");
 }
 
 /// What stands between backquotes in the first column of a page's tables, with `{…}` and what follows it cut off.

@@ -22,6 +22,7 @@ use crate::gate::blackout::Blackout;
 use crate::id::RunbookId;
 use crate::inventory::Inventory;
 use crate::inventory::resolve::DuplicateServer;
+use crate::outbound::Outbound;
 use crate::runbook::model::Runbook;
 use crate::store::{Store, StoreError, audit, decisions, executions, lock_decisions};
 use crate::trigger;
@@ -51,6 +52,8 @@ pub struct Policy {
     pub blackouts: Vec<Blackout>,
     /// Hash of the runbook set, blackouts and limits (the seeds' `lawbook_version`), short.
     pub version: String,
+    /// What asks others by HTTP.
+    pub outbound: Outbound,
     /// The replica in which it is in force.
     pub replica: Arc<Replica>,
     draft: Arc<Draft>,
@@ -115,6 +118,7 @@ impl Policy {
             servers,
             blackouts: draft.blackouts.clone(),
             version,
+            outbound: Outbound::new(draft.config.outbound_allow.clone()),
             replica: Arc::new(Replica::new(draft.config.storage.lease)),
             draft,
         })

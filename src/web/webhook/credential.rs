@@ -1,4 +1,4 @@
-//! Whether a request proves to come from a source: bearer, basic, or a signature over its body.
+//! Whether a request proves to come from a source: bearer, basic, a client's certificate, or a signature over its body.
 //!
 //! Every credential of the source is looked at, each comparison takes constant time over hashes, and an empty secret
 //! matches nothing, so that the time of an answer tells nothing about them. Pure but for what it is given.
@@ -10,12 +10,16 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::{Credential, Source};
+use crate::web::connection::ClientCertificate;
 
 /// What of a request can prove something.
 pub(super) struct Proof<'a> {
     /// The value of a header, if there is exactly one and it is text.
     pub(super) header: &'a dyn Fn(&str) -> Option<String>,
-    pub(super) body: &'a [u8],
+    /// What its connection showed, if an authority of the configuration vouches for it.
+    pub(super) certificate: Option<&'a ClientCertificate>,
+    /// `None` = not read yet.
+    pub(super) body: Option<&'a [u8]>,
 }
 
 /// Whether the source has to see the body before it can tell.
@@ -46,17 +50,26 @@ fn proves(credential: &Credential, proof: &Proof<'_>) -> Choice {
             let Some((name, rest)) = colon.and_then(|at| given.split_at_checked(at)) else { return never };
             equal(name, username.as_bytes()) & equal(&rest[1..], password.expose().as_bytes())
         }
+        Credential::Certificate(wanted) => {
+            let Some(shown) = proof.certificate else { return never };
+            let subject = wanted.subject.as_ref().map(|subject| equal(shown.subject.as_bytes(), subject.as_bytes()));
+            let key = wanted.spki_sha256.as_ref().map(|key| equal(&shown.spki_sha256, key));
+            let sure = Choice::from(u8::from(subject.is_some() || key.is_some()));
+            let yes = Choice::from(1);
+            sure & subject.unwrap_or(yes) & key.unwrap_or(yes)
+        }
         Credential::Hmac { secret, header, timestamp_header } => {
             if secret.expose().is_empty() {
                 return never;
             }
+            let Some(body) = proof.body else { return never };
             let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else { return never };
             if let Some(name) = timestamp_header {
                 let Some(timestamp) = (proof.header)(name) else { return never };
                 mac.update(timestamp.as_bytes());
                 mac.update(b":");
             }
-            mac.update(proof.body);
+            mac.update(body);
             let given = (proof.header)(header).unwrap_or_default();
             let given = given.trim();
             let given = given.strip_prefix("sha256=").unwrap_or(given).to_ascii_lowercase();
@@ -85,7 +98,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
+    use crate::config::{Secret, Wanted};
 
     fn source(credentials: Vec<Credential>) -> Source {
         Source { name: "main".to_owned(), credentials, insecure_no_auth: false, alertmanager_url: None }
@@ -112,7 +125,7 @@ mod tests {
             let found = headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
             found.map(|(_, value)| (*value).to_owned())
         };
-        is_proved(source, &Proof { header: &header, body })
+        is_proved(source, &Proof { header: &header, certificate: None, body: Some(body) })
     }
 
     #[test]
@@ -154,6 +167,38 @@ mod tests {
             assert!(!admits(&empty, headers, b""), "{headers:?}");
         }
         assert!(!admits(&source(Vec::new()), &[("Authorization", "Bearer x")], b""), "no credential, no entrance");
+    }
+
+    #[test]
+    fn a_certificate_has_to_be_all_that_is_wanted() {
+        let wanted = |subject: Option<&str>, spki_sha256| {
+            Credential::Certificate(Wanted { subject: subject.map(str::to_owned), spki_sha256 })
+        };
+        let shown = ClientCertificate { subject: "CN=am".to_owned(), spki_sha256: [7; 32], vouched_by: [0; 32] };
+        for (wanted, expected) in [
+            (wanted(Some("CN=am"), None), true),
+            (wanted(None, Some([7; 32])), true),
+            (wanted(Some("CN=am"), Some([7; 32])), true),
+            (wanted(Some("CN=other"), Some([7; 32])), false),
+            (wanted(Some("CN=am"), Some([8; 32])), false),
+            (wanted(Some("CN=am,O=x"), None), false),
+            (wanted(Some(""), None), false),
+            (wanted(None, None), false),
+        ] {
+            let source = source(vec![wanted]);
+            let none = |_: &str| None;
+            let proof = Proof { header: &none, certificate: Some(&shown), body: None };
+            assert_eq!(is_proved(&source, &proof), expected, "{source:?}");
+            assert!(!is_proved(&source, &Proof { certificate: None, ..proof }), "no certificate");
+        }
+    }
+
+    #[test]
+    fn a_signature_proves_nothing_before_the_body_was_read() {
+        let source = source(vec![signed("key", None)]);
+        let empty = hex(&Hmac::<Sha256>::new_from_slice(b"key").unwrap().finalize().into_bytes());
+        let header = |_: &str| Some(empty.clone());
+        assert!(!is_proved(&source, &Proof { header: &header, certificate: None, body: None }));
     }
 
     #[test]

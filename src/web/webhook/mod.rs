@@ -6,15 +6,20 @@
 
 mod credential;
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::StreamExt;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
+use super::body::{self, BodyError, Bounds, Rooms};
+use super::client;
+use super::connection::Acquaintance;
 use super::error::ApiError;
+use super::front::Proved;
 use crate::alert::wire::WireError;
-use crate::config::Source;
+use crate::config::{Config, Source};
 use crate::engine::Engine;
 use crate::engine::receive::{AlertResult, Incoming, Receipt, ReceiveError};
 use crate::limits::{WEBHOOK_BODY_BYTES_MAX, WEBHOOK_BODY_TIMEOUT};
@@ -49,7 +54,7 @@ pub async fn deliver(
         // The same words as for a wrong credential: a stranger does not learn which sources there are.
         return Err(unauthenticated());
     };
-    let answer = take(&engine, source, &request, payload).await;
+    let answer = take(&engine, &policy.config, source, &request, payload).await;
     engine.metrics.webhook_answered(started.elapsed());
     let receipt = answer?;
     // Only what was taken: a wrong token must not look like a source that is alive.
@@ -81,6 +86,7 @@ pub async fn put(
 
 async fn take(
     engine: &Engine,
+    config: &Config,
     source: &Source,
     request: &HttpRequest,
     payload: web::Payload,
@@ -90,45 +96,42 @@ async fn take(
         let value = values.next()?.to_str().ok()?.to_owned();
         values.next().is_none().then_some(value)
     };
+    let acquaintance = request.conn_data::<Arc<Acquaintance>>();
+    // Only what the authorities of today vouched for: a connection may be older than a reload.
+    let authorities = config.web.tls.as_ref().and_then(|tls| tls.clients);
+    let certificate = acquaintance
+        .and_then(|acquaintance| acquaintance.certificate.as_ref())
+        .filter(|certificate| Some(certificate.vouched_by) == authorities);
     // A stranger may not make us read 16 MiB, unless a signature over them is the only way to tell.
-    if !needs_body(source) && !is_proved(source, &Proof { header: &header, body: b"" }) {
+    let is_proved_at_once = is_proved(source, &Proof { header: &header, certificate, body: None });
+    if !is_proved_at_once && !needs_body(source) {
         return Err(unauthenticated());
     }
-    let body = tokio::time::timeout(WEBHOOK_BODY_TIMEOUT, read(request, payload)).await;
-    let body = body.unwrap_or_else(|_| {
-        let message = format!("the body did not come within {WEBHOOK_BODY_TIMEOUT:?}; send it again");
-        Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "body_too_slow", message))
-    })?;
-    if !is_proved(source, &Proof { header: &header, body: &body }) {
+    let rooms = request.app_data::<web::Data<Rooms>>().map(|rooms| rooms.get_ref()).filter(|_| !is_proved_at_once);
+    let bounds = Bounds { bytes_max: WEBHOOK_BODY_BYTES_MAX, within: WEBHOOK_BODY_TIMEOUT };
+    let body = body::collect(body::announced(request), payload.into_inner(), &bounds, rooms).await.map_err(unread)?;
+    if !is_proved_at_once && !is_proved(source, &Proof { header: &header, certificate, body: Some(&body) }) {
         return Err(unauthenticated());
     }
+    request.extensions_mut().insert(Proved);
     let incoming = Incoming {
         source: source.name.clone(),
         body,
-        remote_addr: request.peer_addr().map(|address| address.ip().to_string()),
+        remote_addr: client::address(request).map(|address| address.to_string()),
         content_type: header(CONTENT_TYPE.as_str()),
     };
     engine.ingest.receive(incoming, engine.clock.now()).await.map_err(|error| refused(source, request, error))
 }
 
-/// The body, as long as it is within bounds.
-async fn read(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
-    let announced = request.headers().get(actix_web::http::header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > WEBHOOK_BODY_BYTES_MAX) {
-        return Err(too_large());
-    }
-    let mut body = Vec::with_capacity(announced.unwrap_or(0));
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", format!("the body ended early: {error}"))
-        })?;
-        if body.len() + chunk.len() > WEBHOOK_BODY_BYTES_MAX {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+fn unread(error: BodyError) -> ApiError {
+    let (status, code) = match error {
+        BodyError::TooLarge(_) => return too_large(),
+        // What a repetition heals is never a 4xx: Alertmanager would drop the notification.
+        BodyError::TooSlow(_) => (StatusCode::SERVICE_UNAVAILABLE, "body_too_slow"),
+        BodyError::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "incomplete_body"),
+    };
+    ApiError::new(status, code, error.to_string())
 }
 
 fn refused(source: &Source, request: &HttpRequest, error: ReceiveError) -> ApiError {
@@ -140,7 +143,7 @@ fn refused(source: &Source, request: &HttpRequest, error: ReceiveError) -> ApiEr
         ReceiveError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     };
     if let ReceiveError::Wire(error) = &error {
-        let from = request.peer_addr().map(|address| address.ip().to_string());
+        let from = client::address(request).map(|address| address.to_string());
         tracing::warn!(source = source.name, from, %error, "a delivery was refused");
     }
     ApiError::new(status, code, error.to_string())

@@ -22,7 +22,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("libsqlite3_sys", &["src/store"]),
     ("actix_web", &["src/web"]),
     ("actix_http", &["src/web"]),
+    ("actix_service", &["src/web"]),
+    ("tokio_rustls", &["src/web"]),
     ("utoipa_actix_web", &["src/web"]),
+    // One client to others, with one filter of addresses; the command line goes where its user says.
+    ("reqwest", &["src/outbound", "src/cli"]),
     ("russh", &["src/transport/ssh", "src/cli/demo"]),
 ];
 

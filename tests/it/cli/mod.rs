@@ -19,7 +19,7 @@ use crate::support::engine::{ADMIN_TOKEN, Engine, Setup};
 use crate::support::host::Host;
 
 /// What became of a command.
-struct Ran {
+pub struct Ran {
     what: String,
     code: i32,
     stdout: String,
@@ -35,14 +35,14 @@ impl Ran {
 
     /// Fails unless it ended with `code`.
     #[track_caller]
-    fn ends(self, code: i32) -> Self {
+    pub fn ends(self, code: i32) -> Self {
         assert_eq!(self.code, code, "douse {}\n{}{}", self.what, self.stdout, self.stderr);
         self
     }
 
     /// Standard output holds each of `texts`.
     #[track_caller]
-    fn says(self, texts: &[&str]) -> Self {
+    pub fn says(self, texts: &[&str]) -> Self {
         for text in texts {
             assert!(self.stdout.contains(text), "douse {}: `{text}` is missing in\n{}", self.what, self.stdout);
         }
@@ -51,7 +51,7 @@ impl Ran {
 
     /// Standard error holds each of `texts`.
     #[track_caller]
-    fn tells(self, texts: &[&str]) -> Self {
+    pub fn tells(self, texts: &[&str]) -> Self {
         for text in texts {
             assert!(self.stderr.contains(text), "douse {}: `{text}` is missing in\n{}", self.what, self.stderr);
         }
@@ -78,20 +78,20 @@ impl Ran {
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new("timeout");
     command.args(["90", env!("CARGO_BIN_EXE_douse")]).args(arguments).stdin(Stdio::null());
-    for name in ["DOUSE_URL", "DOUSE_TOKEN", "DOUSE_TOKEN_FILE", "DOUSE_CONFIG_FILE", "NO_COLOR"] {
+    for name in ["DOUSE_URL", "DOUSE_TOKEN", "DOUSE_TOKEN_FILE", "DOUSE_CA_FILE", "DOUSE_CONFIG_FILE", "NO_COLOR"] {
         command.env_remove(name);
     }
     command
 }
 
 /// Runs it in `folder`.
-fn douse_in(folder: &Path, arguments: &[&str]) -> Ran {
+pub fn douse_in(folder: &Path, arguments: &[&str]) -> Ran {
     let output = command(arguments).current_dir(folder).output().expect("`timeout` runs");
     Ran::of(arguments.join(" "), &output)
 }
 
 /// Runs it against `engine` as the owner of `token`.
-fn douse_as(token: &str, engine: &Engine, arguments: &[&str]) -> Ran {
+pub fn douse_as(token: &str, engine: &Engine, arguments: &[&str]) -> Ran {
     let mut command = command(arguments);
     let output = command.env("DOUSE_URL", &engine.url).env("DOUSE_TOKEN", token).current_dir(engine.folder()).output();
     Ran::of(arguments.join(" "), &output.expect("`timeout` runs"))

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::certificates::Signed;
 use super::http::{self, Answer};
 use super::program::Program;
 use super::sshd::free_address;
@@ -41,6 +42,9 @@ pub struct Setup {
     servers: Vec<String>,
     runbooks: Vec<(String, String)>,
     config: String,
+    web: String,
+    is_secure: bool,
+    sources: String,
     address: Option<SocketAddr>,
 }
 
@@ -73,6 +77,30 @@ impl Setup {
     pub fn config(mut self, yaml: &str) -> Self {
         self.config.push_str(yaml);
         self.config.push('\n');
+        self
+    }
+
+    /// More keys of `web`, as `trusted_proxies: ["127.0.0.1"]`.
+    pub fn web(mut self, keys: &str) -> Self {
+        self.web.push_str(", ");
+        self.web.push_str(keys);
+        self
+    }
+
+    /// Speaks TLS with this certificate; `more` keys of `web.tls`.
+    pub fn tls(mut self, signed: &Signed, more: &str) -> Self {
+        self.is_secure = true;
+        // The address that the certificates of the tests name.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        self.address = Some(listener.local_addr().unwrap());
+        let files = format!("cert_file: {}, key_file: {}", signed.cert.display(), signed.key.display());
+        self.web(&format!("tls: {{{files}{more}}}"))
+    }
+
+    /// One more source, as `{name: grafana, …}`.
+    pub fn source(mut self, entry: &str) -> Self {
+        self.sources.push_str(", ");
+        self.sources.push_str(entry);
         self
     }
 
@@ -110,13 +138,14 @@ impl Setup {
             {"name": "vic", "role": "viewer", "token": VIEWER_TOKEN},
         ]);
         let config = format!(
-            "web: {{listen_addresses: [\"{address}\"]}}\nstorage: {{url: \"{storage}\"{lease}}}\n\
-             sources: [{{name: main, bearer_token: {WEBHOOK_TOKEN}}}]\nrunbooks: {{dirs: [runbooks]}}\n\
+            "web: {{listen_addresses: [\"{address}\"]{}}}\nstorage: {{url: \"{storage}\"{lease}}}\n\
+             sources: [{{name: main, bearer_token: {WEBHOOK_TOKEN}}}{}]\nrunbooks: {{dirs: [runbooks]}}\n\
              servers: {{files: [servers.yml]}}\nauth: {{tokens: {tokens}}}\n{}",
-            self.config
+            self.web, self.sources, self.config
         );
         fs::write(folder.path().join("douse.yml"), config).unwrap();
-        Engine { url: format!("http://{address}"), address, program: None, folder }
+        let scheme = if self.is_secure { "https" } else { "http" };
+        Engine { url: format!("{scheme}://{address}"), address, program: None, folder }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What several tests share.
 
 pub mod alertmanager;
+pub mod certificates;
 pub mod chain;
 pub mod engine;
 pub mod host;
@@ -9,6 +10,7 @@ pub mod http;
 pub mod postgres;
 pub mod program;
 pub mod prometheus;
+pub mod raw;
 pub mod sshd;
 pub mod wait;
 
