@@ -6,6 +6,8 @@ mod faults;
 mod harness;
 mod held;
 mod held_place;
+mod hostile;
+mod hostile_session;
 mod kill;
 mod login;
 mod run;
