@@ -45,3 +45,11 @@ diesel::table! {
         fence -> BigInt,
     }
 }
+
+diesel::table! {
+    use crate::store::types::sql::*;
+
+    audit_event_types (event_type) {
+        event_type -> Text,
+    }
+}

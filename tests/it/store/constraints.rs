@@ -199,4 +199,17 @@ on_both_engines! {
         let error = fixture.store.read(|db| executions::get(db, douse::id::ExecutionId::new())).await.unwrap_err();
         assert!(error.is_not_found(), "{error:?}");
     }
+
+    async fn the_audit_log_takes_no_word_that_it_does_not_know(fixture: Fixture) {
+        let insert = |word: &str| {
+            format!(
+                "INSERT INTO audit_events (id, event_type, actor, resource_type, resource_id, created_at, policy_version, \
+                 payload_json, payload_hash) VALUES ('{}', '{word}', 'x', 'x', 'x', '2026-03-01T09:30:00.000000Z', 'x', '{{}}', 'x')",
+                douse::id::AuditEventId::new()
+            )
+        };
+        let error = raw(&fixture, insert("SOMETHING")).await.unwrap_err();
+        assert!(error.to_string().contains("no known word"), "{error}");
+        raw(&fixture, insert("PAUSED")).await.unwrap();
+    }
 }
