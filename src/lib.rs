@@ -16,6 +16,7 @@ pub mod id;
 pub mod inventory;
 pub mod limits;
 pub mod problem;
+pub mod rights;
 pub mod runbook;
 pub mod transport;
 pub mod trigger;

@@ -11,6 +11,7 @@ mod blackouts;
 mod environment;
 mod limits;
 mod reader;
+mod rights;
 mod secret;
 mod sections;
 mod sources;
@@ -21,21 +22,24 @@ mod tokens;
 mod tree;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use ipnet::IpNet;
 
+pub use crate::rights::Role;
 pub use blackouts::DeclaredBlackout;
 pub use limits::Limits;
 pub use secret::Secret;
 pub use sources::{Credential, Source, Wanted};
 pub use tls::{ClientAuth, Tls};
-pub use tokens::{ApiToken, Role};
+pub use tokens::ApiToken;
 pub use tree::Place;
 
 use crate::problem::Problem;
+use crate::rights::Rights;
 use crate::words::words;
 
 use reader::{MapReader, Reading};
@@ -65,6 +69,8 @@ pub struct Config {
     pub limits: Limits,
     /// Tokens of the API; names and values are unique.
     pub tokens: Vec<ApiToken>,
+    /// What roles are narrowed to; roles that are not here, not at all. Never the admin.
+    pub rights: BTreeMap<Role, Rights>,
     /// What works, but should be looked at; logged at each start and reload.
     pub warnings: Vec<Problem>,
 }
@@ -143,6 +149,11 @@ impl Config {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect()
+    }
+
+    /// What `role` may do at runbooks.
+    pub fn rights_of(&self, role: Role) -> Rights {
+        self.rights.get(&role).cloned().unwrap_or_default()
     }
 
     fn read(path: &Path, variables: &[(String, String)], reads_secrets: bool) -> Result<Self, Vec<Problem>> {

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::reader::{At, MapReader, Reading};
 use super::tree::{Node, Value};
 use super::{Config, Encryption, EngineMode, Global, Retention, Secret, Storage, Web};
-use super::{blackouts, limits, sources, tls, tokens};
+use super::{blackouts, limits, rights, sources, tls, tokens};
 
 /// Prometheus's own ports end here: nobody else's default.
 const LISTEN_ADDRESS: &str = "127.0.0.1:9494";
@@ -19,6 +19,8 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 pub(super) fn config<'r, 'n>(reading: &'r Reading<'r>, top: &mut MapReader<'r, 'n>, path: &Path) -> Config {
     let global = section(reading, top, "global", global);
+    let (tokens, rights) =
+        section(reading, top, "auth", |map| (tokens::read(reading, map), rights::read(reading, map)));
     let web = section(reading, top, "web", |map| web(reading, map));
     let takes_certificates = web.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
     let config = Config {
@@ -34,7 +36,8 @@ pub(super) fn config<'r, 'n>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '
         runbook_dirs: section(reading, top, "runbooks", |map| runbooks(reading, map)),
         server_files: section(reading, top, "servers", |map| paths(reading, map, "files")),
         limits: section(reading, top, "limits", limits::read),
-        tokens: section(reading, top, "auth", |map| tokens::read(reading, map)),
+        tokens,
+        rights,
         warnings: Vec::new(),
     };
     unused(reading, top);

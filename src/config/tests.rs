@@ -213,3 +213,39 @@ fn a_token_may_not_be_called_as_douse_calls_itself() {
         assert!(problems.contains("stands for Douse itself"), "{problems}");
     }
 }
+
+#[test]
+fn rights_and_scopes_are_read_and_what_is_wrong_with_them_is_told() {
+    use crate::rights::{Act, Role};
+    let (_dir, path) = write(
+        "auth:\n  rights:\n    - {role: operator, may: [execute], runbooks: ['restart-*'], groups: web}\n    - {role: operator, may: approve}\n  \
+         tokens:\n    - {name: bot, role: operator, token: '12345678', scopes: [{may: [view], groups: [db]}]}\n    \
+         - {name: all, role: auditor, token: '12345679'}\n",
+    );
+    let config = Config::load(&path, &[]).unwrap();
+    let operator = config.rights_of(Role::Operator);
+    assert!(operator.may(Act::Execute, "restart-nginx", Some("web")));
+    assert!(
+        !operator.may(Act::Execute, "restart-nginx", Some("db")) && !operator.may(Act::Execute, "reboot", Some("web"))
+    );
+    assert!(operator.may(Act::Approve, "reboot", None), "the second entry");
+    assert!(config.rights_of(Role::Viewer).is_unlimited());
+    assert_eq!(config.tokens[0].scopes.as_ref().map(Vec::len), Some(1));
+    assert_eq!((config.tokens[1].role, &config.tokens[1].scopes), (Role::Auditor, &None));
+    for (wrong, told) in [
+        ("rights: [{role: admin, may: [view]}]", "an admin's rights cannot be narrowed"),
+        ("rights: [{role: operator}]", "`auth.rights[0].may` is missing"),
+        ("rights: [{may: [view]}]", "`auth.rights[0].role` is missing"),
+        ("rights: [{role: operator, may: [fly]}]", "`fly` is none of view, execute or approve"),
+        ("rights: [{role: operator, may: [view], runbooks: ['[']}]", "`[`"),
+        ("rights: [{role: operator, may: [view], servers: [a]}]", "unknown key `auth.rights[0].servers`"),
+        ("rights: [{role: operator, may: [view], groups: []}]", "at least one runbook and group"),
+        ("tokens: [{name: a, role: viewer, token: '12345678', scopes: [{may: []}]}]", "a scope names what it permits"),
+        ("tokens: [{name: a, role: viewer, token: '12345678', scops: []}]", "did you mean `scopes`"),
+    ] {
+        let (_dir, path) = write(&format!("auth: {{{wrong}}}"));
+        let problems = Config::load(&path, &[]).unwrap_err();
+        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(text.contains(told), "{wrong}\nexpected: {told}\nfound: {text}");
+    }
+}

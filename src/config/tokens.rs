@@ -1,9 +1,8 @@
 //! `auth.tokens`: who may use the API, and as what.
 
-use crate::words::words;
-
-use super::Secret;
 use super::reader::{MapReader, Reading};
+use super::{Secret, rights};
+use crate::rights::{Role, Scope};
 
 /// A shorter token could be guessed.
 const TOKEN_CHARS_MIN: usize = 8;
@@ -11,26 +10,14 @@ const TOKEN_CHARS_MIN: usize = 8;
 /// Names that the records use for what no person did.
 const RESERVED: [&str; 4] = ["auto", "engine", "system", "alertmanager"];
 
-words! {
-    /// What a token may do; each role may do all that the ones before it may.
-    Role {
-        /// Reads.
-        Viewer = "viewer",
-        /// Executes, approves, cancels, pauses.
-        Operator = "operator",
-        /// Enables and disables runbooks; writes blackouts and servers.
-        Engineer = "engineer",
-        /// Everything.
-        Admin = "admin",
-    }
-}
-
 /// One token of the API.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApiToken {
     /// Who acts, in the audit log.
     pub name: String,
     pub role: Role,
+    /// What the role is narrowed to; `None` = not at all.
+    pub scopes: Option<Vec<Scope>>,
     pub token: Secret,
 }
 
@@ -39,7 +26,7 @@ pub(super) fn read<'r>(reading: &'r Reading<'r>, auth: &mut MapReader<'r, '_>) -
     for (index, node) in auth.list("tokens").iter().enumerate() {
         let Some(mut map) = MapReader::new(reading, format!("auth.tokens[{index}]"), node) else { continue };
         let name = map.required("name");
-        let role = map.parsed::<Role>("role", "admin, engineer, operator or viewer");
+        let role = map.parsed::<Role>("role", "admin, engineer, operator, auditor or viewer");
         if !map.has("role") {
             map.missing("role");
         }
@@ -47,6 +34,7 @@ pub(super) fn read<'r>(reading: &'r Reading<'r>, auth: &mut MapReader<'r, '_>) -
         if !map.has("token") && !map.has("token_file") {
             map.missing("token_file");
         }
+        let scopes = rights::scopes(reading, &mut map);
         map.finish();
         let (Some(name), Some(role)) = (name, role) else { continue };
         if RESERVED.contains(&name.value.as_str()) {
@@ -69,7 +57,12 @@ pub(super) fn read<'r>(reading: &'r Reading<'r>, auth: &mut MapReader<'r, '_>) -
                     format!("tokens `{}` and `{}` are equal: who acts could not be told", same.name, name.value);
                 reading.problem(secret.place.problem("E110", message));
             }
-            tokens.push(ApiToken { name: name.value.clone(), role: role.value, token: secret.value });
+            tokens.push(ApiToken {
+                name: name.value.clone(),
+                role: role.value,
+                scopes: scopes.clone(),
+                token: secret.value,
+            });
         }
     }
     tokens

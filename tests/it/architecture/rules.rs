@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::source::Source;
 
-const NOUNS: &[&str] = &["alert", "trigger", "gate", "runbook", "execution", "audit", "inventory"];
+const NOUNS: &[&str] = &["alert", "trigger", "gate", "runbook", "execution", "audit", "inventory", "rights"];
 /// What nouns may import beside each other. Of `clock` only `Timestamp`.
 const SMALL: &[&str] = &["clock", "id", "limits", "words", "problem"];
 const LINES_MAX: usize = 400;
