@@ -73,4 +73,12 @@ ids! {
     AuditEventId,
     /// One `douse serve`, from its start to its end.
     ReplicaId,
+    /// Somebody who may log in.
+    UserId,
+    /// One API token of a user.
+    TokenId,
+    /// One log-in, from its beginning to its end.
+    SessionId,
+    /// One set-up token.
+    SetupTokenId,
 }

@@ -151,6 +151,8 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub const PAGE_DEFAULT: u32 = 50;
 /// Largest page of a list.
 pub const PAGE_MAX: u32 = 200;
+/// Pages of [`PAGE_MAX`] rows that are looked at for one page of what somebody may see.
+pub const PAGES_LOOKED_AT: usize = 20;
 /// Longest reason that a person may give, characters.
 pub const REASON_CHARS_MAX: usize = 1_000;
 /// Largest JSON body of the API other than webhooks, bytes.
@@ -250,3 +252,51 @@ pub const FORGET_INTERVAL: Duration = Duration::from_secs(3_600);
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
 /// Executions whose secret parameters are kept in memory.
 pub const SECRETS_MAX: usize = 1_000;
+/// Scopes that narrow one role, user or token.
+pub const SCOPES_MAX: usize = 50;
+/// Patterns in one scope.
+pub const SCOPE_PATTERNS_MAX: usize = 50;
+/// Memory of one argon2id hash, KiB: OWASP's first choice, which costs whoever guesses as much.
+pub const PASSWORD_MEMORY_KIB: u32 = 46 * 1024;
+/// Passes over it.
+pub const PASSWORD_PASSES: u32 = 2;
+/// Passwords that are hashed at once: each takes [`PASSWORD_MEMORY_KIB`] and a core, and the engine has other work.
+pub const PASSWORDS_AT_ONCE: usize = 2;
+/// A log-in that has waited so long for its turn to be hashed is told to come again.
+pub const PASSWORD_TURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Shortest password, characters (NIST SP 800-63B asks for 8 with a second factor; there is none here).
+pub const PASSWORD_CHARS_MIN: usize = 12;
+/// Longest password, bytes.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+/// Longest name of a user or token, characters.
+pub const NAME_CHARS_MAX: usize = 64;
+/// Log-ins of one account that may fail before the next has to wait.
+pub const LOGIN_FAILURES_OF_ACCOUNT: u32 = 5;
+/// The same for one address: several people may share it.
+pub const LOGIN_FAILURES_OF_ADDRESS: u32 = 20;
+/// The first wait; it doubles with each further failure.
+pub const LOGIN_WAIT_MIN: Duration = Duration::from_secs(1);
+/// The longest wait: nobody is locked out for good.
+pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);
+/// After so long without a failure, all is forgotten.
+pub const LOGIN_FAILURES_KEPT: Duration = Duration::from_secs(3_600);
+/// Who logged in from an address within this time does not wait for others' failures at the account.
+pub const KNOWN_ADDRESS_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// A session that was not used for so long is over.
+pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(30 * 60);
+/// A session is over after this, used or not.
+pub const SESSION_MAX: Duration = Duration::from_secs(12 * 3_600);
+/// How finely the last use of a session or token is noted: each note is a write.
+pub const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
+/// Ended sessions are shown nowhere, but tell which addresses are known; then they are forgotten.
+pub const SESSIONS_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Open sessions of one user; another log-in ends the oldest.
+pub const SESSIONS_OF_USER_MAX: usize = 20;
+/// A set-up token has to be redeemed within this.
+pub const SETUP_TOKEN_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// An API token lives this long unless its maker says otherwise.
+pub const TOKEN_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// No API token lives longer.
+pub const TOKEN_FOR_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// Usable API tokens of one user.
+pub const TOKENS_OF_USER_MAX: i64 = 50;

@@ -11,7 +11,8 @@ use crate::id::{EpisodeId, ExecutionId};
 use crate::words::words;
 
 words! {
-    /// What happened. The first block is the audit seed's, for executions.
+    /// What happened. The first block is the audit seed's, for executions. A migration puts each word into `audit_event_types`:
+    /// the log takes no other.
     EventKind {
         /// A plan was made: the execution exists.
         Planned = "PLANNED",
@@ -81,6 +82,34 @@ words! {
         EngineStarted = "ENGINE_STARTED",
         /// The engine stopped in good order.
         EngineStopped = "ENGINE_STOPPED",
+        /// A user was added.
+        UserCreated = "USER_CREATED",
+        /// A user's role, scopes or state changed.
+        UserUpdated = "USER_UPDATED",
+        /// A user was removed.
+        UserDeleted = "USER_DELETED",
+        /// A user's password was taken away, for a new one to be chosen.
+        UserReset = "USER_RESET",
+        /// A one-time token was made, to make the first admin or to choose a password.
+        SetupTokenCreated = "SETUP_TOKEN_CREATED",
+        /// It was redeemed.
+        SetupCompleted = "SETUP_COMPLETED",
+        /// A user changed the own password.
+        PasswordChanged = "PASSWORD_CHANGED",
+        /// A user logged in.
+        LoginSucceeded = "LOGIN_SUCCEEDED",
+        /// Somebody could not log in.
+        LoginFailed = "LOGIN_FAILED",
+        /// So many failed that log-ins of this account or address have to wait.
+        LoginThrottled = "LOGIN_THROTTLED",
+        /// A user logged out.
+        LoggedOut = "LOGGED_OUT",
+        /// A session was ended by somebody else than by logging out.
+        SessionEnded = "SESSION_ENDED",
+        /// A user made an API token.
+        TokenCreated = "TOKEN_CREATED",
+        /// An API token was revoked.
+        TokenRevoked = "TOKEN_REVOKED",
     }
 }
 

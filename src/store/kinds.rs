@@ -230,6 +230,16 @@ words! {
     }
 }
 
+words! {
+    /// How a session's secret travels.
+    SessionKind {
+        /// In a cookie.
+        Browser = "browser",
+        /// As a bearer token.
+        CommandLine = "command_line",
+    }
+}
+
 /// One execution that a batch approval covers, with the plan that was shown.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BatchMember {

@@ -7,6 +7,7 @@
 //! Constraints stand in `migrations/`, for both engines; `schema.rs` is compared with them by a test.
 
 pub mod alerts;
+pub mod api_tokens;
 pub mod attempts;
 pub mod audit;
 pub mod batches;
@@ -24,16 +25,20 @@ pub mod facts;
 pub mod idempotency;
 pub mod ingest;
 pub mod leases;
+pub mod login_failures;
 pub mod pauses;
 pub mod prefix;
 pub mod replicas;
 pub mod runbooks;
 pub mod servers;
+pub mod sessions;
+pub mod setup_tokens;
 pub mod sources;
 pub mod steps;
 pub mod system_config;
 pub mod target_locks;
 pub mod triggers;
+pub mod users;
 
 mod connection;
 mod error;

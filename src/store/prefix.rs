@@ -5,9 +5,9 @@
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::schema::{alerts, approval_batches, executions};
+use super::schema::{alerts, api_tokens, approval_batches, executions, sessions};
 use super::{Db, StoreError, each_backend};
-use crate::id::{AlertId, BatchId, ExecutionId};
+use crate::id::{AlertId, BatchId, ExecutionId, SessionId, TokenId};
 
 /// All UUIDs that begin with some hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +68,14 @@ named!(
 named!(
     /// The batch approval that a prefix names.
     batch, approval_batches, BatchId
+);
+named!(
+    /// The API token that a prefix names.
+    token, api_tokens, TokenId
+);
+named!(
+    /// The session that a prefix names.
+    session, sessions, SessionId
 );
 
 #[cfg(test)]

@@ -7,14 +7,17 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::alert::AlertStatus;
 use crate::alert::episode::EpisodeState;
 use crate::clock::Timestamp;
-use crate::config::{EngineMode, Role};
+use crate::config::EngineMode;
 use crate::execution::{Origin, Phase, RollbackState, Status, StepStatus, Verification};
 use crate::id::{
     AlertId, AuditEventId, BatchId, BlackoutId, DecisionId, DeliveryId, EpisodeId, ExecutionId, PauseId, ServerId,
-    StepRunId,
+    SessionId, StepRunId, TokenId, UserId,
 };
+use crate::rights::{Act, Role};
 use crate::runbook::model::{Mode, OsType, Risk, RunbookStatus};
-use crate::store::{AuthType, CircuitState, ConnectionStatus, DecisionVerdict, PauseScope, ServerOrigin, Stream};
+use crate::store::{
+    AuthType, CircuitState, ConnectionStatus, DecisionVerdict, PauseScope, ServerOrigin, SessionKind, Stream,
+};
 use crate::transport::probe::{ProbePart, ProbeState};
 
 fn text(format: KnownFormat) -> RefOr<Schema> {
@@ -55,9 +58,13 @@ ids!(
     ExecutionId,
     PauseId,
     ServerId,
+    SessionId,
     StepRunId,
+    TokenId,
+    UserId,
 );
 words!(
+    Act,
     AlertStatus,
     AuthType,
     CircuitState,
@@ -77,6 +84,7 @@ words!(
     RollbackState,
     RunbookStatus,
     ServerOrigin,
+    SessionKind,
     Status,
     StepStatus,
     Stream,

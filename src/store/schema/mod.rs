@@ -2,11 +2,13 @@
 
 mod duty;
 mod incidents;
+mod people;
 mod rules;
 mod runs;
 
 pub use duty::*;
 pub use incidents::*;
+pub use people::*;
 pub use rules::*;
 pub use runs::*;
 
@@ -29,6 +31,9 @@ diesel::joinable!(attempts -> executions (execution_id));
 diesel::joinable!(outputs -> attempts (attempt_id));
 diesel::joinable!(target_locks -> executions (execution_id));
 diesel::joinable!(execution_leases -> executions (execution_id));
+diesel::joinable!(api_tokens -> users (user_id));
+diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(setup_tokens -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     system_config,
@@ -55,8 +60,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     pauses,
     idempotency_keys,
     audit_events,
+    audit_event_types,
     replicas,
     duties,
     changes,
     execution_leases,
+    users,
+    api_tokens,
+    sessions,
+    setup_tokens,
+    login_failures,
 );

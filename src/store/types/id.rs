@@ -62,4 +62,8 @@ ids!(
     BatchId,
     AuditEventId,
     ReplicaId,
+    UserId,
+    TokenId,
+    SessionId,
+    SetupTokenId,
 );

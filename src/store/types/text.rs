@@ -10,6 +10,7 @@ use crate::alert::AlertStatus;
 use crate::alert::episode::EpisodeState;
 use crate::audit::EventKind;
 use crate::execution::{Origin, Phase, RollbackState, Status, StepStatus, Verification};
+use crate::rights::Role;
 use crate::runbook::model::{Mode, OsType, RunbookStatus};
 use crate::store::kinds::*;
 
@@ -110,10 +111,12 @@ text_enum!(
     PauseScope,
     Phase,
     Recurrence,
+    Role,
     RollbackState,
     RunbookOverride,
     RunbookStatus,
     ServerOrigin,
+    SessionKind,
     Status,
     StepStatus,
     Stream,

@@ -9,6 +9,7 @@ use douse::alert::AlertStatus;
 use douse::alert::episode::EpisodeState;
 use douse::audit::EventKind;
 use douse::execution::{Origin, Phase, RollbackState, Status, StepStatus, Verification};
+use douse::rights::Role;
 use douse::runbook::model::{Mode, OsType, RunbookStatus};
 use douse::store::*;
 use regex::Regex;
@@ -224,6 +225,14 @@ on_both_engines! {
                 found.insert(format!("{}.{}", row.owner, &check[1]), words);
             }
         }
+        // SQLite cannot change a CHECK: these words stand in a table, and a trigger asks it.
+        let known: Vec<Named> = ask(
+            &fixture,
+            "SELECT '' AS owner, event_type AS name FROM audit_event_types",
+            "SELECT '' AS owner, event_type AS name FROM audit_event_types",
+        )
+        .await;
+        found.insert("audit_events.event_type".to_owned(), known.into_iter().map(|word| word.name).collect());
         assert_eq!(found, words());
     }
 }
@@ -238,6 +247,7 @@ fn words() -> BTreeMap<String, BTreeSet<String>> {
     of!(
         "alerts.episode_relation": EpisodeRelation,
         "alerts.status": AlertStatus,
+        "api_tokens.role": Role,
         "approval_batches.state": BatchState,
         "attempts.ending": AttemptEnding,
         "attempts.hold": AttemptHold,
@@ -265,9 +275,11 @@ fn words() -> BTreeMap<String, BTreeSet<String>> {
         "servers.last_connection_status": ConnectionStatus,
         "servers.origin": ServerOrigin,
         "servers.os_type": OsType,
+        "sessions.kind": SessionKind,
         "steps.phase": Phase,
         "steps.status": StepStatus,
         "target_locks.reason": LockReason,
+        "users.role": Role,
     );
     words
 }
