@@ -13,9 +13,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::Clock;
-use crate::config::{Config, EngineMode};
+use crate::config::{Config, EngineMode, Secret};
 use crate::engine::policy::{Draft, Policy, PolicyError, PolicySource};
-use crate::engine::{Engine, replica, schedule};
+use crate::engine::{Engine, identity, replica, schedule};
 use crate::failpoint;
 use crate::limits;
 use crate::problem::Problem;
@@ -72,6 +72,8 @@ pub struct Running {
     runs: TaskTracker,
     /// Keeps the others from taking them up; the last to end.
     lease: JoinHandle<()>,
+    /// Makes the first admin; for whoever started this, and never for a log.
+    setup_token: Option<Secret>,
 }
 
 /// Reads the files, opens the database, takes up what was left undone, and listens.
@@ -97,6 +99,7 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
     replica::join(&engine).await?;
     engine.listen();
     record(&engine, EventKind::EngineStarted).await?;
+    let setup_token = identity::begin(&engine).await?;
     // Before anything is run: an address that is taken must not leave a half-started engine behind.
     let web = web::Server::start(Arc::clone(&engine)).await?;
     let runs = TaskTracker::new();
@@ -105,13 +108,18 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
     for address in web.addresses() {
         tracing::info!(%address, tls = web.is_secure, "listening");
     }
-    Ok(Running { engine, web, stages, runs, lease })
+    Ok(Running { engine, web, stages, runs, lease, setup_token })
 }
 
 impl Running {
     /// Where it listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.web.addresses()
+    }
+
+    /// The token by which somebody becomes the first admin, if one was made at this start.
+    pub fn take_setup_token(&mut self) -> Option<Secret> {
+        self.setup_token.take()
     }
 
     /// Reads the operator's files again, as SIGHUP asks.

@@ -18,6 +18,7 @@ pub mod execute;
 
 pub mod acts;
 pub mod forget;
+pub mod identity;
 pub mod people;
 pub mod policy;
 pub mod record;
@@ -63,6 +64,8 @@ pub struct Engine {
     pub fetch: fetch::Queue,
     pub in_flight: InFlight,
     pub secrets: Secrets,
+    /// Hashes passwords, a few at a time.
+    pub passwords: identity::Passwords,
     /// This process among those on the database.
     pub replica: Arc<Replica>,
     /// Set once, when the process is asked to stop: no new claims from then on.
@@ -93,6 +96,7 @@ impl Engine {
             fetch: fetch::Queue::default(),
             in_flight: InFlight::default(),
             secrets: Secrets::default(),
+            passwords: identity::Passwords::default(),
             replica: Arc::clone(&policy.replica),
             stopping: CancellationToken::new(),
             policy: RwLock::new(Arc::new(policy)),

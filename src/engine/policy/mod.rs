@@ -24,7 +24,7 @@ use crate::inventory::Inventory;
 use crate::inventory::resolve::DuplicateServer;
 use crate::outbound::Outbound;
 use crate::runbook::model::Runbook;
-use crate::store::{Store, StoreError, audit, decisions, executions, lock_decisions};
+use crate::store::{Store, StoreError, audit, decisions, executions, lock_decisions, users};
 use crate::trigger;
 
 pub use read::{Draft, PolicySource};
@@ -68,6 +68,9 @@ pub enum PolicyError {
          (`douse servers rm {0}`, or take it out of the file)"
     )]
     ServerTwice(String),
+    /// A token of the configuration has a user's name: in the records, one would be taken for the other.
+    #[error("a token of auth.tokens is called `{0}`, as a user is: give the token another name")]
+    UserTwice(String),
     /// The database could not record it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -92,6 +95,11 @@ impl Policy {
         let made = store.write(move |db| {
             // Before the first write: it releases what the gates hold, and replicas that start together record the same.
             lock_decisions(db)?;
+            for token in &recorded.config.tokens {
+                if let Some(user) = users::by_name(db, &token.name.to_lowercase())? {
+                    return Ok(Err(PolicyError::UserTwice(user.name)));
+                }
+            }
             if let Some(event) = told {
                 audit::append(db, &event, &version_text, now)?;
             }
@@ -101,11 +109,11 @@ impl Policy {
             let servers = recorded.servers.iter().cloned().chain(made);
             // Given up: nothing of this draft stays recorded.
             let servers = Inventory::new(servers).map_err(|DuplicateServer(name)| StoreError::GivenUp(name))?;
-            Ok((runbooks, servers))
+            Ok(Ok((runbooks, servers)))
         });
         let (runbooks, servers) = match made.await {
             Err(StoreError::GivenUp(name)) => return Err(PolicyError::ServerTwice(name)),
-            made => made?,
+            made => made??,
         };
         let triggers = trigger::Index::new(
             draft.runbooks.iter().map(|(name, file)| (name.as_str(), file.runbook.triggers.as_slice())),

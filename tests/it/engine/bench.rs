@@ -401,5 +401,5 @@ pub fn alert(server: &str, labels: &[(&str, &str)]) -> Alert {
 
 /// A person with this role.
 pub fn person(name: &str, role: Role) -> Person {
-    Person { name: name.to_owned(), role, ip_address: Some("192.0.2.7".to_owned()) }
+    Person::new(name, role, Some("192.0.2.7".to_owned()))
 }
