@@ -102,13 +102,20 @@ fn show(approval: &Value) -> String {
         ("asked at", "created_at"),
         ("expires", "expires_at"),
         ("because of", "reasons"),
+        ("risk", "risk"),
+        ("says", "message"),
         ("roles", "roles"),
+        ("agreed", "agreed_by"),
     ];
     for (name, key) in rows {
         let value = text(approval, key);
         if !value.is_empty() {
             lines.push_str(&format!("{name:<12}{value}\n"));
         }
+    }
+    let needed = approval.get("min_approvals").and_then(Value::as_u64).unwrap_or(1);
+    if needed > 1 {
+        lines.push_str(&format!("{:<12}{needed} different people\n", "needs"));
     }
     for member in approval.get("members").and_then(Value::as_array).into_iter().flatten() {
         lines.push_str(&format!("\n{} on {}\n", text(member, "execution_id"), text(member, "server")));

@@ -8,6 +8,7 @@ use reqwest::{Certificate, Method, StatusCode};
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
+use super::saved;
 
 /// An answer takes at most this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -45,7 +46,7 @@ pub struct Answer {
 }
 
 impl ClientArgs {
-    /// A client with the token of the file or of `DOUSE_TOKEN`.
+    /// A client with the token of the file, of `DOUSE_TOKEN`, or of `douse login`.
     pub fn client(&self) -> Result<Client, Failure> {
         let token = match &self.token_file {
             Some(path) => {
@@ -56,6 +57,28 @@ impl ClientArgs {
             }
             None => std::env::var("DOUSE_TOKEN").ok().map(|token| token.trim().to_owned()),
         };
+        self.with(token.filter(|token| !token.is_empty()).or_else(|| saved::read(self.base())))
+    }
+
+    /// A client that shows nothing.
+    pub(super) fn anonymous(&self) -> Result<Client, Failure> {
+        self.with(None)
+    }
+
+    /// A client with the session of `douse login` alone.
+    pub(super) fn logged_in(&self) -> Result<Client, Failure> {
+        let token = saved::read(self.base()).ok_or_else(|| {
+            Failure::new(Exit::NotAuthorised, format!("nobody is logged in at {}", self.base()))
+                .hint("`douse login NAME`")
+        })?;
+        self.with(Some(token))
+    }
+
+    fn base(&self) -> &str {
+        self.url.trim_end_matches('/')
+    }
+
+    fn with(&self, token: Option<String>) -> Result<Client, Failure> {
         let http = reqwest::Client::builder()
             .tls_certs_merge(self.authorities()?)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -64,8 +87,7 @@ impl ClientArgs {
             .user_agent(concat!("douse/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::error(format!("the HTTP client cannot be made: {error}")))?;
-        let token = token.filter(|token| !token.is_empty());
-        Ok(Client { base: self.url.trim_end_matches('/').to_owned(), token, http })
+        Ok(Client { base: self.base().to_owned(), token, http })
     }
 }
 
@@ -83,6 +105,11 @@ impl ClientArgs {
 }
 
 impl Client {
+    /// Address of the engine, without a slash at its end.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// `GET /api/v1/{path}`.
     pub async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
         let answer = self.send(Method::GET, &format!("/api/v1/{path}"), query, None, &[]).await?;
@@ -164,7 +191,7 @@ impl Client {
         };
         Err(match answer.status {
             StatusCode::UNAUTHORIZED => Failure::new(Exit::NotAuthorised, message)
-                .hint("name a file with your token: --token-file FILE, or set DOUSE_TOKEN"),
+                .hint("log in with `douse login`, or name a file with a token: --token-file FILE, or set DOUSE_TOKEN"),
             StatusCode::FORBIDDEN => Failure::new(Exit::NotAuthorised, message),
             StatusCode::NOT_FOUND => Failure::new(Exit::NotFound, message),
             StatusCode::CONFLICT if answer.body.get("gates").is_some() => Failure::new(Exit::Blocked, message),

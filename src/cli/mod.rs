@@ -19,16 +19,21 @@ mod explain;
 mod follow;
 mod healthcheck;
 mod init;
+mod login;
 pub mod output;
+mod password;
 mod pause;
 mod plan;
 mod run;
 mod runbooks;
+mod saved;
 mod scan_keys;
 mod schema;
 mod serve;
 mod servers;
 mod time;
+mod tokens;
+mod users;
 
 use std::process::ExitCode;
 
@@ -62,6 +67,10 @@ enum Command {
     Breakers(breakers::Breakers),
     Pause(pause::Pause),
     Resume(pause::Resume),
+    Login(login::Login),
+    Logout(login::Logout),
+    Users(users::Users),
+    Tokens(tokens::Tokens),
     Demo(demo::Demo),
     Schema(schema::Schema),
     Completions(completions::Completions),
@@ -86,6 +95,10 @@ impl Command {
             Self::Breakers(command) => command.run().await,
             Self::Pause(command) => command.run().await,
             Self::Resume(command) => command.run().await,
+            Self::Login(command) => command.run().await,
+            Self::Logout(command) => command.run().await,
+            Self::Users(command) => command.run().await,
+            Self::Tokens(command) => command.run().await,
             Self::Demo(command) => command.run().await,
             Self::Schema(command) => command.run(),
             Self::Completions(command) => command.run(),

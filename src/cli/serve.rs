@@ -6,6 +6,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::{Exit, Failure};
+use super::output::note;
 use crate::app::{self, Options};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -51,7 +52,15 @@ impl Serve {
             listen_addresses: self.listen_addresses,
         };
         let options = Options { source, clock: Clock::System, transport: None };
-        let running = app::start(options).await.map_err(|error| Failure::error(error.to_string()))?;
+        let mut running = app::start(options).await.map_err(|error| Failure::error(error.to_string()))?;
+        if let Some(token) = running.take_setup_token() {
+            // Not a line of the log, which may be sent anywhere.
+            note(&format!(
+                "\nThere is no user yet. Whoever has this set-up token becomes the first admin, once, within a day:\n\n    {}\n\n\
+                 `douse users setup NAME --setup-token-file FILE` redeems it.\n",
+                token.expose()
+            ));
+        }
         loop {
             tokio::select! {
                 _ = hangup.recv() => running.reload().await,
