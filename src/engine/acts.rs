@@ -8,10 +8,10 @@ mod batch;
 
 use std::sync::Arc;
 
-use crate::config::Role;
 use crate::execution::{Event, IllegalTransition, Phase, Status};
 use crate::id::ExecutionId;
 use crate::limits;
+use crate::rights::{Act, Role};
 use crate::runbook::model::Runbook;
 use crate::store::executions::{self, ExecutionRow};
 use crate::store::{Db, StoreError};
@@ -19,17 +19,9 @@ use crate::store::{Db, StoreError};
 use super::record::{self, Author, Evidence, Loaded};
 use super::{Engine, Policy};
 
+pub use super::identity::Person;
 pub use again::roll_back;
 pub use batch::{approve_batch, reject_batch, shown_hash};
-
-/// Who acts.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Person {
-    /// The token's name.
-    pub name: String,
-    pub role: Role,
-    pub ip_address: Option<String>,
-}
 
 /// Why an act was not done. Nothing was written then.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +60,8 @@ pub async fn approve(
     let reason = optional(reason)?;
     let (person, policy) = (by.clone(), engine.policy());
     let row = act(engine, id, by, move |loaded, author| {
-        pending(loaded, "approved")?;
         may_answer(&policy, loaded, &person)?;
+        pending(loaded, "approved")?;
         may_approve_own(&policy, loaded, &person)?;
         if plan_hash.as_ref().is_some_and(|hash| *hash != loaded.details.plan_hash) {
             return Err(ActError::Conflict(format!(
@@ -80,7 +72,7 @@ pub async fn approve(
         if loaded.row.expires_at.is_some_and(|expires_at| expires_at <= author.now) {
             return Err(ActError::Conflict("the request has expired; start a new run".to_owned()));
         }
-        Ok(vec![Event::Approved { by: person.name.clone(), reason: reason.clone() }])
+        Ok(vec![yes(&policy, loaded, &person, reason.clone())?])
     })
     .await?;
     engine.wake.everywhere();
@@ -92,8 +84,8 @@ pub async fn reject(engine: &Engine, id: ExecutionId, by: &Person, reason: Strin
     let reason = required(&reason)?;
     let (person, policy) = (by.clone(), engine.policy());
     let row = act(engine, id, by, move |loaded, _| {
-        pending(loaded, "rejected")?;
         may_answer(&policy, loaded, &person)?;
+        pending(loaded, "rejected")?;
         Ok(vec![Event::Rejected { by: person.name.clone(), reason: reason.clone() }])
     })
     .await?;
@@ -112,6 +104,7 @@ pub async fn cancel(
     let reason = optional(reason)?;
     let person = by.clone();
     let row = act(engine, id, by, move |loaded, _| {
+        may_execute(loaded, &person)?;
         let state = &loaded.state;
         match state.status {
             Status::Running if state.cancelled_by.is_some() => Ok(Vec::new()),
@@ -144,6 +137,7 @@ pub async fn release(engine: &Engine, id: ExecutionId, by: &Person, reason: Stri
     let reason = required(&reason)?;
     let person = by.clone();
     let row = act(engine, id, by, move |loaded, _| {
+        may_execute(loaded, &person)?;
         if loaded.state.status == Status::Running || !loaded.state.holds_target() {
             return Err(ActError::Conflict(format!(
                 "execution {} is {} and holds no target that a person could release",
@@ -236,8 +230,51 @@ fn runbook_of<'a>(policy: &'a Policy, loaded: &Loaded) -> Option<&'a Runbook> {
     policy.runbooks.get(&loaded.row.runbook).map(|active| &*active.runbook)
 }
 
-/// The runbook's `approval_roles`, and admins, answer; if the runbook is gone, admins alone.
+/// A yes: the last one that is needed, or one of several. Each by another person.
+fn yes(policy: &Policy, loaded: &Loaded, person: &Person, reason: Option<String>) -> Result<Event, ActError> {
+    let (by, agreed) = (person.name.clone(), &loaded.state.agreed);
+    if agreed.contains(&by) {
+        return Err(ActError::Conflict(format!("{by} has said yes already; {} has to, too", others(policy, loaded))));
+    }
+    if agreed.len() + 1 < needed(policy, loaded) {
+        return Ok(Event::Agreed { by, reason });
+    }
+    Ok(Event::Approved { by, reason })
+}
+
+/// How many people have to say yes: as many as when it was asked for, and as many as now.
+pub fn needed(policy: &Policy, loaded: &Loaded) -> usize {
+    let now = runbook_of(policy, loaded).map_or(1, |runbook| runbook.approval.min_approvals);
+    usize::try_from(now.max(loaded.plan.min_approvals)).unwrap_or(usize::MAX)
+}
+
+fn others(policy: &Policy, loaded: &Loaded) -> String {
+    match needed(policy, loaded).saturating_sub(loaded.state.agreed.len()) {
+        0 | 1 => "another person".to_owned(),
+        more => format!("{more} others"),
+    }
+}
+
+/// Starting, stopping, undoing and releasing runs of this runbook on this server is among the person's rights.
+fn may_execute(loaded: &Loaded, person: &Person) -> Result<(), ActError> {
+    permitted(person, Act::Execute, &loaded.row.runbook, loaded.row.server_group.as_deref())
+}
+
+/// Whether the person's rights reach so far. What they may not even see is not there for them.
+pub fn permitted(person: &Person, act: Act, runbook: &str, group: Option<&str>) -> Result<(), ActError> {
+    if !person.may(Act::View, runbook, group) {
+        return Err(ActError::NotFound);
+    }
+    if person.may(act, runbook, group) {
+        return Ok(());
+    }
+    let on = group.map_or_else(|| "servers without a group".to_owned(), |group| format!("group `{group}`"));
+    Err(ActError::Forbidden(format!("the rights of {} do not permit to {act} `{runbook}` on {on}", person.name)))
+}
+
+/// The runbook's `approval_roles`, and admins, answer, as far as their rights reach; if the runbook is gone, admins alone.
 fn may_answer(policy: &Policy, loaded: &Loaded, person: &Person) -> Result<(), ActError> {
+    permitted(person, Act::Approve, &loaded.row.runbook, loaded.row.server_group.as_deref())?;
     let roles = runbook_of(policy, loaded).map_or(&[][..], |runbook| &runbook.approval.roles);
     if person.role == Role::Admin || roles.iter().any(|role| role == person.role.as_str()) {
         return Ok(());

@@ -33,6 +33,8 @@ pub enum Event {
         /// It only undoes these steps of another execution's plan, in this order.
         undoes: Option<Vec<usize>>,
     },
+    /// A person said yes, and others have to, too.
+    Agreed { by: String, reason: Option<String> },
     /// A person said yes.
     Approved { by: String, reason: Option<String> },
     /// A person said no.
@@ -120,6 +122,7 @@ impl Event {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Created { .. } => "created",
+            Self::Agreed { .. } => "agreed",
             Self::Approved { .. } => "approved",
             Self::Rejected { .. } => "rejected",
             Self::Expired => "expired",

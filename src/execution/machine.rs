@@ -49,6 +49,7 @@ pub fn begin(at: Timestamp, event: &Event) -> Result<State, IllegalTransition> {
         created_at: at,
         undoes: undoes.clone(),
         approved_by: approved_by.clone(),
+        agreed: Vec::new(),
         held_until: None,
         next_try_at: None,
         reach_tries: 0,
@@ -88,8 +89,19 @@ type Change = Result<(), &'static str>;
 fn change(state: &mut State, at: Timestamp, event: &Event) -> Change {
     match event {
         Event::Created { .. } => Err("it exists already"),
+        Event::Agreed { by, .. } => {
+            only(state, Status::Pending, "only a pending execution is approved")?;
+            if state.agreed.contains(by) {
+                return Err("this person has said yes already");
+            }
+            state.agreed.push(by.clone());
+            Ok(())
+        }
         Event::Approved { by, .. } => {
             only(state, Status::Pending, "only a pending execution is approved")?;
+            if state.agreed.contains(by) {
+                return Err("this person has said yes already");
+            }
             state.status = Status::Approved;
             state.approved_by = Some(by.clone());
             Ok(())
@@ -109,6 +121,7 @@ fn change(state: &mut State, at: Timestamp, event: &Event) -> Change {
             only(state, Status::Approved, "only what is approved and not started can need another yes")?;
             state.status = Status::Pending;
             state.approved_by = None;
+            state.agreed.clear();
             state.held_until = None;
             reached(state);
             Ok(())

@@ -23,6 +23,8 @@ pub struct State {
     /// Steps of another execution's plan that this one only undoes, in order.
     pub undoes: Option<Vec<usize>>,
     pub approved_by: Option<String>,
+    /// Who has said yes while more have to.
+    pub agreed: Vec<String>,
     /// Set while the claim was put off by a gate; the inner `None` waits for a release.
     pub held_until: Option<Option<Timestamp>>,
     /// When to try to reach the host again.

@@ -81,6 +81,7 @@ fn plan(steps: usize) -> Plan {
         steps: (0..steps).map(step).collect(),
         rollback: policy(),
         on_interrupted: crate::runbook::model::OnInterrupted::Hold,
+        min_approvals: 1,
         outputs: Vec::new(),
         context: json!({}),
     }

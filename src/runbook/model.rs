@@ -112,6 +112,8 @@ words! {
 pub struct Approval {
     pub roles: Vec<String>,
     pub allow_self: bool,
+    /// So many different people have to say yes.
+    pub min_approvals: u32,
     pub expires_after: Duration,
     pub message: Option<String>,
 }

@@ -52,6 +52,7 @@ pub fn plan(runbook: &Runbook, input: &PlanInput<'_>) -> Result<Plan, PlanError>
         steps,
         rollback: runbook.rollback.clone(),
         on_interrupted: runbook.on_interrupted,
+        min_approvals: runbook.approval.min_approvals,
         outputs: runbook.outputs.clone(),
         context,
     })
@@ -100,10 +101,22 @@ pub struct Plan {
     pub rollback: RollbackPolicy,
     #[serde(default = "OnInterrupted::careful", skip_serializing_if = "OnInterrupted::is_careful")]
     pub on_interrupted: OnInterrupted,
+    /// So many different people have to say yes, if any has to; frozen, so that a later edit cannot lower it.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub min_approvals: u32,
     /// Name → template, rendered when the run is over.
     pub outputs: Vec<(String, String)>,
     /// The template context that holes are rendered with (alert, group, server, params, runbook, trigger).
     pub context: Value,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 /// One step, rendered.

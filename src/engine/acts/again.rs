@@ -8,7 +8,7 @@ use crate::store::details::DetailsRow;
 use crate::store::executions::{self, ExecutionRow};
 use crate::store::{Db, Json, StoreError, target_locks};
 
-use super::{ActError, Author, Loaded, Person, optional, record};
+use super::{ActError, Author, Loaded, Person, may_execute, optional, record};
 use crate::engine::Engine;
 
 /// Undoes what is left to undo of an ended execution, in a new one with `rollback_of`. It ignores blackouts, rate limits
@@ -40,7 +40,7 @@ fn roll_back_in(
 ) -> Result<Result<ExecutionRow, ActError>, StoreError> {
     crate::store::lock_decisions(db)?;
     let original = record::load(db, id)?;
-    if let Err(error) = ended(&original, "rolled back") {
+    if let Err(error) = may_execute(&original, person).and_then(|()| ended(&original, "rolled back")) {
         return Ok(Err(error));
     }
     if original.row.origin == Origin::Rollback {

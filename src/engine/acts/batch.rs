@@ -7,7 +7,7 @@ use crate::store::batches::{self, BatchRow};
 use crate::store::executions::ExecutionRow;
 use crate::store::{BatchState, Db, StoreError, lock_decisions};
 
-use super::{ActError, Author, Evidence, Loaded, Person, may_answer, may_approve_own, optional, record, required};
+use super::{ActError, Author, Evidence, Loaded, Person, may_answer, may_approve_own, optional, record, required, yes};
 use crate::engine::Engine;
 
 /// What became of a batch's members.
@@ -104,8 +104,10 @@ fn answer_in(
             return Ok(Err(ActError::Conflict(format!("batch {id} is {} already", batch.state))));
         }
     }
-    let mut members: Vec<Loaded> = Vec::new();
+    let mut members: Vec<(Loaded, Event)> = Vec::new();
     let mut left = Vec::new();
+    let mut is_over = true;
+    let mut refused = None;
     for member in &batch.members_json.0 {
         let loaded = record::load(db, member.execution_id)?;
         let is_late = loaded.row.expires_at.is_some_and(|expires_at| expires_at <= author.now);
@@ -114,38 +116,52 @@ fn answer_in(
             left.push(member.execution_id);
             continue;
         }
-        let may = may_answer(&author.policy, &loaded, person).and_then(|()| match to {
-            BatchState::Approved => may_approve_own(&author.policy, &loaded, person),
-            BatchState::Open | BatchState::Closed | BatchState::Rejected | BatchState::Expired => Ok(()),
+        let told = may_answer(&author.policy, &loaded, person).and_then(|()| match to {
+            BatchState::Rejected => {
+                Ok(Event::Rejected { by: person.name.clone(), reason: reason.unwrap_or_default().to_owned() })
+            }
+            BatchState::Open | BatchState::Closed | BatchState::Approved | BatchState::Expired => {
+                may_approve_own(&author.policy, &loaded, person)?;
+                yes(&author.policy, &loaded, person, reason.map(str::to_owned))
+            }
         });
-        if let Err(error) = may {
-            return Ok(Err(error));
+        match told {
+            Ok(event) => {
+                is_over &= !matches!(event, Event::Agreed { .. });
+                members.push((loaded, event));
+            }
+            // This person has said yes to this one; others of the batch have come since.
+            Err(error @ ActError::Conflict(_)) => {
+                is_over = false;
+                left.push(member.execution_id);
+                refused = Some(error);
+            }
+            Err(error) => return Ok(Err(error)),
         }
-        members.push(loaded);
+    }
+    if let (true, Some(refused)) = (members.is_empty(), refused) {
+        return Ok(Err(refused));
     }
     if members.is_empty() {
         return Ok(Err(ActError::Conflict(format!("no execution of batch {id} waits for an answer any more"))));
     }
     let from = batch.state;
-    let answered = BatchRow {
-        state: to,
-        decided_at: Some(author.now),
-        decided_by: Some(person.name.clone()),
-        reason: reason.map(str::to_owned),
-        ..batch
+    // It is answered when nobody else has to say yes to any of its members.
+    let answered = match is_over {
+        true => BatchRow {
+            state: to,
+            decided_at: Some(author.now),
+            decided_by: Some(person.name.clone()),
+            reason: reason.map(str::to_owned),
+            ..batch
+        },
+        false => batch,
     };
     if !batches::update(db, from, &answered)? {
         return Err(StoreError::Conflict(format!("batch {id} was answered by another")));
     }
     let mut done = Vec::new();
-    for loaded in members {
-        let (by, reason) = (person.name.clone(), reason.map(str::to_owned));
-        let event = match to {
-            BatchState::Rejected => Event::Rejected { by, reason: reason.unwrap_or_default() },
-            BatchState::Open | BatchState::Closed | BatchState::Approved | BatchState::Expired => {
-                Event::Approved { by, reason }
-            }
-        };
+    for (loaded, event) in members {
         match record::record(db, loaded, &[(event, Evidence::None)], author)? {
             Ok(loaded) => done.push(loaded.row),
             Err(illegal) => return Err(StoreError::Defect(illegal.to_string())),

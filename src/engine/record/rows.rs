@@ -60,6 +60,7 @@ pub(super) fn write_details(
             }
             Event::HostUnreachable { .. } => change.connect_tries = Some(count(state.reach_tries)),
             Event::Created { .. }
+            | Event::Agreed { .. }
             | Event::Expired
             | Event::HeldAtClaim { .. }
             | Event::GaveUp { .. }

@@ -28,8 +28,17 @@ pub(super) fn entries(event: &Event, evidence: &Evidence, state: &State, of: &Ma
     let Made { plan, plan_hash, .. } = *of;
     match event {
         Event::Created { undoes, .. } => vec![(EventKind::Planned, planned(of, undoes.as_deref()))],
+        Event::Agreed { by, reason } => {
+            let mut payload = json!({"by": by, "reason": reason, "planHash": plan_hash});
+            merge(&mut payload, json!({"isLast": false, "given": state.agreed.len()}));
+            vec![(EventKind::Approved, payload)]
+        }
         Event::Approved { by, reason } => {
-            vec![(EventKind::Approved, json!({"by": by, "reason": reason, "planHash": plan_hash}))]
+            let mut payload = json!({"by": by, "reason": reason, "planHash": plan_hash});
+            if !state.agreed.is_empty() {
+                merge(&mut payload, json!({"isLast": true, "given": state.agreed.len() + 1}));
+            }
+            vec![(EventKind::Approved, payload)]
         }
         Event::Rejected { by, reason } => {
             vec![(EventKind::Rejected, json!({"by": by, "reason": reason})), updated(state, json!({}))]

@@ -48,6 +48,7 @@ fn situations() -> Vec<(&'static str, State)> {
         [stuck.clone(), vec![Event::Released { by: "ann".to_owned(), reason: "looked".to_owned() }]].concat();
     vec![
         ("pending", with(std::slice::from_ref(&pending))),
+        ("pending, agreed", with(&[pending.clone(), Event::Agreed { by: "bob".to_owned(), reason: None }])),
         ("approved", with(std::slice::from_ref(&approved))),
         ("running", with(&[approved.clone(), Event::Claimed])),
         ("running, attempt under way", with(&[approved.clone(), Event::Claimed, started(first, 1)])),
@@ -75,6 +76,7 @@ fn events() -> Vec<Event> {
     let attempt = AttemptId(uuid::Uuid::nil());
     vec![
         Event::Created { steps: 1, approved_by: None, undoes: None },
+        Event::Agreed { by: by.clone(), reason: None },
         Event::Approved { by: by.clone(), reason: None },
         Event::Rejected { by: by.clone(), reason: text() },
         Event::Expired,

@@ -109,6 +109,7 @@ fn approval(raw: Option<RawApproval>, roles: Option<Vec<String>>, places: &mut P
         return Approval {
             roles: roles.unwrap_or_else(default),
             allow_self: false,
+            min_approvals: 1,
             expires_after: limits::APPROVAL_EXPIRES_AFTER,
             message: None,
         };
@@ -125,6 +126,7 @@ fn approval(raw: Option<RawApproval>, roles: Option<Vec<String>>, places: &mut P
     Approval {
         roles: inner.or(roles).unwrap_or_else(default),
         allow_self: raw.allow_self.unwrap_or(false),
+        min_approvals: raw.min_approvals.unwrap_or(1),
         expires_after: raw.expires_after.map_or(limits::APPROVAL_EXPIRES_AFTER, |span| span.duration()),
         message: raw.message,
     }

@@ -97,12 +97,15 @@ pub(super) struct RawRunbook {
 /// Who may approve, and for how long a request stands.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-douse-reserved" = ["users", "min_approvals", "on_expire", "notify"]))]
+#[schemars(extend("x-douse-reserved" = ["users", "on_expire", "notify"]))]
 pub(super) struct RawApproval {
     /// Default `[admin, engineer]`.
     pub(super) roles: Option<Vec<Role>>,
     /// Whoever asked for a run may also approve it; default false.
     pub(super) allow_self: Option<bool>,
+    /// So many different people have to say yes; default 1.
+    #[schemars(range(min = 1, max = 10))]
+    pub(super) min_approvals: Option<u32>,
     /// Default 30m.
     pub(super) expires_after: Option<Span>,
     /// Shown to whoever is asked.

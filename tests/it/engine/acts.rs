@@ -47,6 +47,51 @@ on_both_engines! {
         assert_eq!(bench.run(id).await.status(), Status::Completed);
     }
 
+    async fn two_different_people_have_to_say_yes(fixture: Fixture) {
+        let two = ASKING.to_owned() + "approval: {min_approvals: 2}\n";
+        let two = two.replace("approval_roles: [engineer]\n", "").replace("{min", "{roles: [engineer], min");
+        let bench = Bench::new(fixture, &[&two]).await;
+        let (engine, eve) = (&bench.engine, person("eve", Role::Admin));
+        let id = pending(&bench).await;
+        let first = acts::approve(engine, id, &ann(), None, Some("looks right".to_owned())).await.unwrap();
+        assert_eq!((first.status, first.approved_by), (Status::Pending, None), "one is not enough");
+        assert!(!bench.try_start(id).await, "nothing runs");
+        let again = acts::approve(engine, id, &ann(), None, None).await.unwrap_err();
+        assert!(matches!(&again, ActError::Conflict(told) if told.contains("ann has said yes already")), "{again}");
+        let own = acts::approve(engine, id, &person("bob", Role::Admin), None, None).await.unwrap_err();
+        assert!(matches!(own, ActError::Forbidden(_)), "who asked is none of the two: {own}");
+        let other = acts::approve(engine, id, &eve, Some("0".repeat(64)), None).await.unwrap_err();
+        assert!(matches!(other, ActError::Conflict(_)), "{other}");
+        let second = acts::approve(engine, id, &eve, None, None).await.unwrap();
+        assert_eq!((second.status, second.approved_by.as_deref()), (Status::Approved, Some("eve")));
+        let shown = bench.shown(id).await;
+        let said: Vec<_> = shown.audit.iter().filter(|row| row.event_type.as_str() == "APPROVED").collect();
+        let who: Vec<_> = said.iter().map(|row| (row.actor.as_str(), row.payload_json.0["isLast"].as_bool())).collect();
+        assert_eq!(who, [("ann", Some(false)), ("eve", Some(true))]);
+        assert_eq!(bench.run(id).await.status(), Status::Completed);
+        // One no is enough, whoever has said yes.
+        let id = pending(&bench).await;
+        acts::approve(engine, id, &ann(), None, None).await.unwrap();
+        assert_eq!(acts::reject(engine, id, &eve, "no".to_owned()).await.unwrap().status, Status::Rejected);
+        // At the same moment: never more than one yes of each, and never one too few.
+        for _ in 0..5 {
+            let id = pending(&bench).await;
+            let (one, two) = (ann(), ann());
+            let (one, two) =
+                tokio::join!(acts::approve(engine, id, &one, None, None), acts::approve(engine, id, &two, None, None));
+            assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1, "{one:?} {two:?}");
+            assert_eq!(bench.shown(id).await.status(), Status::Pending);
+        }
+        // An edit cannot lower it for what waits, and can raise it.
+        let id = pending(&bench).await;
+        bench.reload(&[two.replace("min_approvals: 2", "min_approvals: 1")]).await;
+        assert_eq!(acts::approve(engine, id, &ann(), None, None).await.unwrap().status, Status::Pending);
+        bench.reload(&[two.replace("min_approvals: 2", "min_approvals: 3")]).await;
+        assert_eq!(acts::approve(engine, id, &eve, None, None).await.unwrap().status, Status::Pending);
+        let zoe = person("zoe", Role::Engineer);
+        assert_eq!(acts::approve(engine, id, &zoe, None, None).await.unwrap().status, Status::Approved);
+    }
+
     async fn of_a_yes_and_a_no_at_the_same_time_exactly_one_counts(fixture: Fixture) {
         let bench = Bench::new(fixture, &[ASKING]).await;
         for _ in 0..10 {
