@@ -1,14 +1,14 @@
 //! Who asks, and whether they may: before anything else of a request is looked at.
 //!
-//! A request without a valid token is 401 whatever its path and body; one whose role is too low is 403; only then are path
-//! and body read. What [`super::routes::access`] does not name is denied. Webhooks bring the credential of their source,
-//! which `web/webhook` checks.
+//! A request without a valid credential is 401 whatever its path and body; one whose role is too low is 403; only then are
+//! path and body read. What [`super::routes::access`] does not name is denied. Webhooks bring the credential of their
+//! source, which `web/webhook` checks. [`presented`] is the one place that looks for a credential in a request.
 
 use std::future::{Ready, ready};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, COOKIE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
@@ -18,11 +18,28 @@ use subtle::ConstantTimeEq;
 use super::client;
 use super::error::ApiError;
 use super::routes::{self, Access};
-use crate::config::{ApiToken, Role};
+use crate::config::ApiToken;
 use crate::engine::Engine;
+use crate::engine::identity::{self, Channel};
+use crate::rights::Role;
 
 /// Who a request is made by.
 pub use crate::engine::acts::Person;
+
+/// The cookie of a browser's session. Browsers take this prefix only from a secure origin, for the whole of it and for no
+/// other host (RFC 6265bis, 4.1.3.2).
+pub const SESSION_COOKIE: &str = "__Host-douse";
+
+/// What a request shows to prove who makes it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Presented {
+    /// Nothing at all.
+    Nothing,
+    /// `Authorization: Bearer`. Only a program that holds it sends it.
+    Bearer(String),
+    /// [`SESSION_COOKIE`]. A browser sends it by itself, whoever made it ask.
+    Cookie(String),
+}
 
 /// Lets a request through if its route is known and its credential is enough. A HEAD is a GET whose body is not sent.
 pub async fn guard(
@@ -33,7 +50,7 @@ pub async fn guard(
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;
     }
-    match admit(&engine, &request) {
+    match admit(&engine, &request).await {
         Ok(person) => {
             if let Some(person) = person {
                 request.extensions_mut().insert(person);
@@ -44,18 +61,17 @@ pub async fn guard(
     }
 }
 
-fn admit(engine: &Engine, request: &ServiceRequest) -> Result<Option<Person>, ApiError> {
-    let policy = engine.policy();
+async fn admit(engine: &Engine, request: &ServiceRequest) -> Result<Option<Person>, ApiError> {
     let needed = match routes::access(request.method(), request.match_info().as_str()) {
-        Some(Access::Public | Access::Source) => return Ok(None),
-        Some(Access::Metrics) if policy.config.web.metrics_public => return Ok(None),
+        Some(Access::Public | Access::Password | Access::Source) => return Ok(None),
+        Some(Access::Metrics) if engine.policy().config.web.metrics_public => return Ok(None),
         Some(Access::Metrics) => Some(Role::Viewer),
         Some(Access::Role(role)) => Some(role),
         None => None,
     };
-    let person = identify(&policy.config.tokens, request.request())?;
+    let person = identify(engine, request.request()).await?;
     match needed {
-        Some(role) if person.role < role => {
+        Some(role) if !person.role.covers(role) => {
             let message = format!(
                 "`{}` has the role {}, and {} {} needs {role} or higher",
                 person.name,
@@ -71,21 +87,70 @@ fn admit(engine: &Engine, request: &ServiceRequest) -> Result<Option<Person>, Ap
     }
 }
 
-/// The person behind the request's bearer token.
-pub fn identify(tokens: &[ApiToken], request: &HttpRequest) -> Result<Person, ApiError> {
-    let refused = |message: &str| ApiError::new(StatusCode::UNAUTHORIZED, "unauthenticated", message);
-    let Some(header) = request.headers().get(AUTHORIZATION) else {
-        return Err(refused("no credential: send `Authorization: Bearer TOKEN` with a token of auth.tokens"));
+/// The credential of a request. A bearer token goes before a cookie: who sends one means it.
+pub fn presented(request: &HttpRequest) -> Result<Presented, ApiError> {
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    match (headers.next(), headers.next()) {
+        (None, _) => {}
+        (Some(header), None) => {
+            let given = header.to_str().ok().and_then(|text| text.split_once(' '));
+            let given =
+                given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+            return match given {
+                Some(token) if !token.is_empty() => Ok(Presented::Bearer(token.to_owned())),
+                Some(_) | None => Err(refused("the Authorization header is not `Bearer TOKEN`")),
+            };
+        }
+        (Some(_), Some(_)) => return Err(refused("there is more than one Authorization header")),
+    }
+    let cookies = request.headers().get_all(COOKIE).filter_map(|header| header.to_str().ok());
+    let pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut own = pairs.filter(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value);
+    match (own.next(), own.next()) {
+        (None, _) => Ok(Presented::Nothing),
+        (Some(value), None) => Ok(Presented::Cookie(value.to_owned())),
+        // One of them was put there by somebody else.
+        (Some(_), Some(_)) => Err(refused("there is more than one session in the cookies; log in again")),
+    }
+}
+
+/// The person behind a request's credential, with what that person may do now.
+pub async fn identify(engine: &Engine, request: &HttpRequest) -> Result<Person, ApiError> {
+    let ip_address = client_address(request);
+    let (secret, channel) = match presented(request)? {
+        Presented::Nothing => {
+            return Err(refused("no credential: log in, or send `Authorization: Bearer TOKEN`"));
+        }
+        Presented::Bearer(token) => {
+            let policy = engine.policy();
+            if let Some(token) = configured(&policy.config.tokens, &token) {
+                let rights = policy.config.rights_of(token.role);
+                let rights = token.scopes.as_ref().map_or(rights.clone(), |scopes| rights.narrowed_by(scopes));
+                return Ok(Person { rights, ..Person::new(token.name.clone(), token.role, ip_address) });
+            }
+            (token, Channel::Bearer)
+        }
+        Presented::Cookie(secret) => (secret, Channel::Cookie),
     };
-    let given = header
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty());
-    let Some((_, given)) = given else {
-        return Err(refused("the Authorization header is not `Bearer TOKEN`"));
-    };
-    let given = Sha256::digest(given.trim().as_bytes());
+    let person = identity::recognise(engine, &secret, channel, ip_address).await?;
+    person.ok_or_else(|| match channel {
+        Channel::Bearer => refused("this token is not known, or not good any more"),
+        Channel::Cookie => refused("this session is over; log in again"),
+    })
+}
+
+/// Where a request comes from.
+pub fn client_address(request: &HttpRequest) -> Option<String> {
+    client::address(request).map(|address| address.to_string())
+}
+
+fn refused(message: &str) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
+}
+
+/// The token of the configuration whose value is `given`.
+fn configured<'t>(tokens: &'t [ApiToken], given: &str) -> Option<&'t ApiToken> {
+    let given = Sha256::digest(given.as_bytes());
     let mut found = None;
     for token in tokens {
         let held = Sha256::digest(token.token.expose().as_bytes());
@@ -94,9 +159,7 @@ pub fn identify(tokens: &[ApiToken], request: &HttpRequest) -> Result<Person, Ap
             found = Some(token);
         }
     }
-    let Some(token) = found else { return Err(refused("this token is not known")) };
-    let ip_address = client::address(request).map(|address| address.to_string());
-    Ok(Person { name: token.name.clone(), role: token.role, ip_address })
+    found
 }
 
 impl FromRequest for Person {

@@ -1,12 +1,14 @@
 //! The one shape of an error: `{"error": {"code": "snake_case", "message": "what is wrong and what to do"}}`.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::{Value, json};
 
 use crate::engine::acts::ActError;
+use crate::engine::identity::{LoginError, SetupError};
 use crate::store::StoreError;
 
 /// An answer other than what was asked for.
@@ -19,12 +21,14 @@ pub struct ApiError {
     pub message: String,
     /// Further members of the answer: the gates of a 409, the problems of a 422.
     pub more: Option<Value>,
+    /// When the same may work.
+    pub retry_after: Option<Duration>,
 }
 
 impl ApiError {
     /// An error with this status, code and message.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), more: None }
+        Self { status, code, message: message.into(), more: None, retry_after: None }
     }
 
     /// 404: `what` does not exist.
@@ -70,7 +74,38 @@ impl ResponseError for ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header(("WWW-Authenticate", "Bearer realm=\"douse\""));
         }
+        if let Some(wait) = self.retry_after {
+            response.insert_header(("Retry-After", wait.as_secs() + 1));
+        }
         response.json(body)
+    }
+}
+
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
+        let message = error.to_string();
+        match error {
+            LoginError::Wrong => Self::new(StatusCode::UNAUTHORIZED, "wrong_credentials", message),
+            LoginError::Wait(wait) => {
+                let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message);
+                Self { retry_after: Some(wait), ..error }
+            }
+            LoginError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message),
+            LoginError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SetupError> for ApiError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Login(LoginError::Wrong) => {
+                let message = "this set-up token is wrong, used up or too old";
+                Self::new(StatusCode::UNAUTHORIZED, "wrong_credentials", message)
+            }
+            SetupError::Login(error) => error.into(),
+            SetupError::Act(error) => error.into(),
+        }
     }
 }
 

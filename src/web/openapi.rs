@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::api::{
     acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, quarantine,
-    record, runbooks, servers, settings,
+    record, runbooks, servers, sessions, settings, tokens, users,
 };
 use super::{openapi, own, webhook};
 
@@ -90,11 +90,27 @@ use super::{openapi, own, webhook};
         audit::list,
         settings::show,
         settings::set,
+        sessions::setup,
+        sessions::login,
+        sessions::logout,
+        sessions::me,
+        sessions::change_password,
+        sessions::list,
+        sessions::end,
+        tokens::list,
+        tokens::create,
+        tokens::revoke,
+        users::list,
+        users::create,
+        users::show,
+        users::change,
+        users::remove,
+        users::reset,
     )
 )]
 pub struct Document;
 
-/// Adds the one way to authenticate: a bearer token of `auth.tokens`.
+/// Adds the one way to authenticate: a bearer token.
 struct Credential;
 
 impl Modify for Credential {

@@ -10,25 +10,28 @@ use actix_web::web::{self, ServiceConfig};
 
 use super::api::{
     acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, quarantine,
-    record, runbooks, servers, settings,
+    record, runbooks, servers, sessions, settings, tokens, users,
 };
 use super::{openapi, own, webhook};
-use crate::config::Role;
+use crate::rights::Role;
 
 /// Who may use a route; a later one is stricter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Access {
     /// Everybody who reaches the port.
     Public,
+    /// Everybody who brings a password or a set-up token in the body.
+    Password,
     /// A source, by its own credential.
     Source,
     /// A viewer, or everybody with `web.metrics_public`.
     Metrics,
-    /// A token of this role or a higher one.
+    /// A person of this role, or of one that covers it.
     Role(Role),
 }
 
 const VIEWER: Access = Access::Role(Role::Viewer);
+const AUDITOR: Access = Access::Role(Role::Auditor);
 const OPERATOR: Access = Access::Role(Role::Operator);
 const ENGINEER: Access = Access::Role(Role::Engineer);
 const ADMIN: Access = Access::Role(Role::Admin);
@@ -100,9 +103,25 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/pauses", VIEWER),
     ("POST", "/api/v1/pause", OPERATOR),
     ("POST", "/api/v1/resume", OPERATOR),
-    ("GET", "/api/v1/audit", VIEWER),
+    ("GET", "/api/v1/audit", AUDITOR),
     ("GET", "/api/v1/config", VIEWER),
     ("PUT", "/api/v1/config/{key}", ADMIN),
+    ("POST", "/api/v1/setup", Access::Password),
+    ("POST", "/api/v1/login", Access::Password),
+    ("POST", "/api/v1/logout", VIEWER),
+    ("GET", "/api/v1/me", VIEWER),
+    ("POST", "/api/v1/me/password", VIEWER),
+    ("GET", "/api/v1/sessions", VIEWER),
+    ("DELETE", "/api/v1/sessions/{id}", VIEWER),
+    ("GET", "/api/v1/tokens", VIEWER),
+    ("POST", "/api/v1/tokens", VIEWER),
+    ("DELETE", "/api/v1/tokens/{id}", VIEWER),
+    ("GET", "/api/v1/users", AUDITOR),
+    ("POST", "/api/v1/users", ADMIN),
+    ("GET", "/api/v1/users/{name}", AUDITOR),
+    ("PATCH", "/api/v1/users/{name}", ADMIN),
+    ("DELETE", "/api/v1/users/{name}", ADMIN),
+    ("POST", "/api/v1/users/{name}/reset", ADMIN),
 ];
 
 /// Who may use the route of `method` that `path` names; `None` = there is none. Where two patterns fit, as `{id}` fits every
@@ -188,6 +207,22 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(audit::list)
         .service(settings::show)
         .service(settings::set)
+        .service(sessions::setup)
+        .service(sessions::login)
+        .service(sessions::logout)
+        .service(sessions::me)
+        .service(sessions::change_password)
+        .service(sessions::list)
+        .service(sessions::end)
+        .service(tokens::list)
+        .service(tokens::create)
+        .service(tokens::revoke)
+        .service(users::list)
+        .service(users::create)
+        .service(users::show)
+        .service(users::change)
+        .service(users::remove)
+        .service(users::reset)
         .service(
             web::resource("/api/v1/webhooks/{source}")
                 .route(web::post().to(webhook::deliver))

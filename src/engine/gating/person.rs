@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::Timestamp;
-use crate::engine::acts::{ActError, Person};
+use crate::engine::acts::{ActError, Person, permitted};
 use crate::engine::record::{self, Author};
 use crate::engine::{Engine, Policy};
 use crate::execution::{Origin, Status};
 use crate::gate::Evaluation;
 use crate::id::ExecutionId;
+use crate::rights::Act;
 use crate::runbook::model::ParameterKind;
 use crate::runbook::plan::Plan;
 use crate::store::executions::ExecutionRow;
@@ -49,10 +50,24 @@ pub struct Answer {
     pub plan: Option<(Plan, String)>,
     /// Approved, or pending; `None` when a gate holds or refuses, and for a dry run.
     pub execution: Option<ExecutionRow>,
+    /// The group of the server that it would run on, when there is one server.
+    pub server_group: Option<Option<String>>,
     secrets: BTreeMap<String, String>,
 }
 
 impl Answer {
+    /// Whether `by` may run `runbook` where it would run; to be asked before the commit. Without a server nothing is run.
+    pub fn permitted(&self, by: &Person, runbook: &str, act: Act) -> Result<(), ActError> {
+        let is_permitted = match &self.server_group {
+            Some(group) => permitted(by, act, runbook, group.as_deref()).is_ok(),
+            None => by.rights.may_somewhere(act, runbook),
+        };
+        if is_permitted {
+            return Ok(());
+        }
+        Err(ActError::Forbidden(format!("the rights of {} do not permit to {act} `{runbook}` there", by.name)))
+    }
+
     /// After the commit: keeps the execution's secrets, and wakes who starts it.
     pub fn announce(&self, engine: &Engine) {
         if let Some(row) = &self.execution {
@@ -102,7 +117,8 @@ pub fn request(db: &mut Db, policy: &Arc<Policy>, request: &RunRequest, now: Tim
         tell(db, policy, request, &asked.evaluation, execution.as_ref(), now)?;
     }
     let Asked { prepared, evaluation, .. } = asked;
-    Ok(Answer { evaluation, plan: prepared.rendered, execution, secrets: prepared.secrets })
+    let server_group = prepared.server.as_ref().map(|server| server.group.clone());
+    Ok(Answer { evaluation, plan: prepared.rendered, execution, server_group, secrets: prepared.secrets })
 }
 
 /// Asks for an ended execution once more: the same runbook as it is now, server, parameters and alert.
@@ -114,9 +130,17 @@ pub async fn retry(engine: &Engine, id: ExecutionId, by: &Person, reason: Option
             Ok(original) => original,
             Err(error) => return Ok(Err(error)),
         };
-        request(db, &policy, &original, now).map(Ok)
+        let answer = request(db, &policy, &original, now)?;
+        match answer.permitted(&by, &original.runbook, Act::Execute) {
+            Ok(()) => Ok(Ok(answer)),
+            // The server is in another group by now; all that was written is taken back.
+            Err(error) => Err(StoreError::GivenUp(error.to_string())),
+        }
     });
-    let answer = answer.await??;
+    let answer = answer.await.map_err(|error| match error {
+        StoreError::GivenUp(message) => ActError::Forbidden(message),
+        other => other.into(),
+    })??;
     answer.announce(engine);
     Ok(answer)
 }
@@ -130,6 +154,9 @@ fn again(
     secrets: &BTreeMap<String, String>,
 ) -> Result<Result<RunRequest, ActError>, StoreError> {
     let original = record::load(db, id)?;
+    if let Err(error) = permitted(by, Act::Execute, &original.row.runbook, original.row.server_group.as_deref()) {
+        return Ok(Err(error));
+    }
     if !original.row.status.is_final() {
         let status = original.row.status;
         let hint = if status == Status::Interrupted { "; release it first" } else { "" };

@@ -45,7 +45,7 @@ pub async fn approve(
     person: Person,
     Body(body): Body<Approval>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+    let id = execution_id(&engine, &person, &id).await?;
     acts::approve(&engine, id, &person, body.plan_hash, body.reason).await?;
     after(&engine, id).await
 }
@@ -60,7 +60,7 @@ pub async fn reject(
     person: Person,
     Body(body): Body<Rejection>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+    let id = execution_id(&engine, &person, &id).await?;
     acts::reject(&engine, id, &person, body.reason).await?;
     after(&engine, id).await
 }
@@ -75,7 +75,7 @@ pub async fn cancel(
     person: Person,
     Body(body): Body<Reason>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+    let id = execution_id(&engine, &person, &id).await?;
     acts::cancel(&engine, id, &person, body.reason).await?;
     after(&engine, id).await
 }
@@ -90,7 +90,7 @@ pub async fn rollback(
     person: Person,
     Body(body): Body<Reason>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+    let id = execution_id(&engine, &person, &id).await?;
     let row = acts::roll_back(&engine, id, &person, body.reason).await?;
     accepted(&engine, row.id).await
 }
@@ -105,7 +105,7 @@ pub async fn release(
     person: Person,
     Body(body): Body<Rejection>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+    let id = execution_id(&engine, &person, &id).await?;
     acts::release(&engine, id, &person, body.reason).await?;
     after(&engine, id).await
 }

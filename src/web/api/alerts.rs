@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::decisions::DecisionView;
 use super::query::{AlertQuery, EpisodeQuery};
-use super::{Asked, Error, List, alert_id};
+use super::{Asked, Error, List, alert_id, seen};
 use crate::alert::episode::EpisodeState;
 use crate::alert::{AlertStatus, Labels};
 use crate::clock::Timestamp;
@@ -16,6 +16,7 @@ use crate::id::{AlertId, DeliveryId, EpisodeId};
 use crate::store::alerts::{self, AlertFilter, AlertRow};
 use crate::store::decisions;
 use crate::store::episodes::{self, EpisodeRow};
+use crate::web::auth::Person;
 use crate::web::error::ApiError;
 use crate::web::page::page;
 
@@ -174,7 +175,11 @@ pub async fn show(engine: web::Data<Engine>, id: web::Path<String>) -> Result<Ht
 #[utoipa::path(tag = "alerts", params(("id" = String, Path, description = "id, or the beginning of one")),
     responses((status = 200, body = List<DecisionView>), (status = 404, body = Error)))]
 #[get("/api/v1/alerts/{id}/decisions")]
-pub async fn alert_decisions(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn alert_decisions(
+    engine: web::Data<Engine>,
+    id: web::Path<String>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     let id = alert_id(&engine, &id).await?;
     let rows = engine
         .store
@@ -183,7 +188,8 @@ pub async fn alert_decisions(engine: web::Data<Engine>, id: web::Path<String>) -
             decisions::of_episode(db, alert.episode_id)
         })
         .await?;
-    Ok(HttpResponse::Ok().json(List::all(rows.into_iter().map(DecisionView::from).collect())))
+    let rows = rows.into_iter().filter(|row| seen::decision(&person, row));
+    Ok(HttpResponse::Ok().json(List::all(rows.map(DecisionView::from).collect())))
 }
 
 /// Episodes, newest first

@@ -1,6 +1,7 @@
 //! What waits for a person's yes: single executions, and batches that are answered as one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use actix_web::{HttpResponse, get, post, web};
 use serde::Serialize;
@@ -10,17 +11,18 @@ use uuid::Uuid;
 
 use super::acts::{Approval, Rejection};
 use super::query::ApprovalQuery;
-use super::{Asked, Error, List, batch_id, execution_id};
+use super::{Asked, Error, List, batch_id, execution_id, seen};
 use crate::clock::Timestamp;
-use crate::engine::{Engine, Policy, acts};
+use crate::engine::record::{self, Loaded};
+use crate::engine::{Engine, Policy, acts, gating};
 use crate::execution::Status;
-use crate::gate::{GateVerdict, Verdict};
 use crate::id::{BatchId, ExecutionId};
-use crate::runbook::plan::{Plan, PlannedAction, Text};
+use crate::rights::Act;
+use crate::runbook::model::Risk;
+use crate::runbook::plan::{PlannedAction, Text};
 use crate::store::batches::{self, BatchRow};
-use crate::store::details::DetailsRow;
-use crate::store::executions::{self, ExecutionFilter, ExecutionRow};
-use crate::store::{BatchState, Db, Page, StoreError, decisions};
+use crate::store::executions::{self, ExecutionFilter};
+use crate::store::{BatchState, Db, Page, StoreError};
 use crate::web::auth::Person;
 use crate::web::body::Body;
 use crate::web::error::ApiError;
@@ -45,6 +47,14 @@ pub struct ApprovalView {
     pub roles: Vec<String>,
     /// What the gates that ask for it say.
     pub reasons: Vec<String>,
+    /// How dangerous the runbook's author holds it to be; null if the runbook is gone.
+    pub risk: Option<Risk>,
+    /// What the runbook's author says to whoever is asked.
+    pub message: Option<String>,
+    /// So many different people have to say yes.
+    pub min_approvals: usize,
+    /// Who has said yes while more have to.
+    pub agreed_by: Vec<String>,
     pub decided_by: Option<String>,
     /// Names exactly what is shown here. A yes to a batch must carry it.
     pub plan_hash: String,
@@ -59,6 +69,9 @@ pub struct MemberView {
     #[schema(value_type = String)]
     pub status: Status,
     pub plan_hash: String,
+    /// Secrets masked.
+    #[schema(value_type = Object)]
+    pub parameters: Value,
     pub steps: Vec<PlannedView>,
 }
 
@@ -74,10 +87,14 @@ pub struct PlannedView {
 /// What waits for a yes: batches first, then single executions, newest first
 #[utoipa::path(tag = "approvals", params(ApprovalQuery), responses((status = 200, body = List<ApprovalView>), (status = 422, body = Error)))]
 #[get("/api/v1/approvals")]
-pub async fn list(engine: web::Data<Engine>, query: Asked<ApprovalQuery>) -> Result<HttpResponse, ApiError> {
+pub async fn list(
+    engine: web::Data<Engine>,
+    query: Asked<ApprovalQuery>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     let page: Page<ExecutionId> = page(query.limit, query.cursor.as_deref())?;
-    let policy = engine.policy();
-    let answer = engine.store.read(move |db| waiting(db, &policy, page)).await?;
+    let asked = Question { policy: engine.policy(), person, now: engine.clock.now() };
+    let answer = engine.store.read(move |db| waiting(db, &asked, page)).await?;
     Ok(HttpResponse::Ok().json(answer))
 }
 
@@ -85,9 +102,9 @@ pub async fn list(engine: web::Data<Engine>, query: Asked<ApprovalQuery>) -> Res
 #[utoipa::path(tag = "approvals", params(("id" = String, Path, description = "id of an execution or a batch, or the beginning of one")),
     responses((status = 200, body = ApprovalView), (status = 404, body = Error)))]
 #[get("/api/v1/approvals/{id}")]
-pub async fn show(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let named = named(&engine, &id).await?;
-    view(&engine, named).await
+pub async fn show(engine: web::Data<Engine>, id: web::Path<String>, person: Person) -> Result<HttpResponse, ApiError> {
+    let named = named(&engine, &person, &id).await?;
+    view(&engine, person, named).await
 }
 
 /// Say yes to an execution, or to all members of a batch
@@ -100,12 +117,12 @@ pub async fn approve(
     person: Person,
     Body(body): Body<Approval>,
 ) -> Result<HttpResponse, ApiError> {
-    let named = named(&engine, &id).await?;
+    let named = named(&engine, &person, &id).await?;
     match named {
         Named::Execution(id) => drop(acts::approve(&engine, id, &person, body.plan_hash, body.reason).await?),
         Named::Batch(id) => drop(acts::approve_batch(&engine, id, &person, body.plan_hash, body.reason).await?),
     }
-    view(&engine, named).await
+    view(&engine, person, named).await
 }
 
 /// Say no to an execution, or to all members of a batch
@@ -118,12 +135,12 @@ pub async fn reject(
     person: Person,
     Body(body): Body<Rejection>,
 ) -> Result<HttpResponse, ApiError> {
-    let named = named(&engine, &id).await?;
+    let named = named(&engine, &person, &id).await?;
     match named {
         Named::Execution(id) => drop(acts::reject(&engine, id, &person, body.reason).await?),
         Named::Batch(id) => drop(acts::reject_batch(&engine, id, &person, body.reason).await?),
     }
-    view(&engine, named).await
+    view(&engine, person, named).await
 }
 
 /// What an id of a request names.
@@ -133,42 +150,52 @@ enum Named {
     Batch(BatchId),
 }
 
-async fn named(engine: &Engine, text: &str) -> Result<Named, ApiError> {
+async fn named(engine: &Engine, person: &Person, text: &str) -> Result<Named, ApiError> {
     match batch_id(engine, text).await {
         Ok(id) => Ok(Named::Batch(id)),
         Err(error) if error.status == actix_web::http::StatusCode::NOT_FOUND => {
-            execution_id(engine, text).await.map(Named::Execution)
+            execution_id(engine, person, text).await.map(Named::Execution)
         }
         Err(error) => Err(error),
     }
 }
 
-async fn view(engine: &Engine, named: Named) -> Result<HttpResponse, ApiError> {
-    let policy = engine.policy();
-    let view = engine
-        .store
-        .read(move |db| match named {
-            Named::Execution(id) => {
-                let (row, details) = executions::get_whole(db, id)?;
-                of_execution(db, &policy, row, &details)
-            }
-            Named::Batch(id) => {
-                let batch = batches::get(db, id)?;
-                of_batch(db, &policy, batch)
-            }
-        })
-        .await?;
-    Ok(HttpResponse::Ok().json(view))
+/// What a request is looked at with.
+struct Question {
+    policy: Arc<Policy>,
+    person: Person,
+    now: Timestamp,
+}
+
+async fn view(engine: &Engine, person: Person, named: Named) -> Result<HttpResponse, ApiError> {
+    let asked = Question { policy: engine.policy(), person, now: engine.clock.now() };
+    let view = engine.store.read(move |db| match named {
+        Named::Execution(id) => {
+            let loaded = record::load(db, id)?;
+            of_execution(db, &asked, loaded)
+        }
+        Named::Batch(id) => {
+            let batch = batches::get(db, id)?;
+            if is_there(&asked, &batch) { of_batch(db, &asked, batch) } else { Err(StoreError::NotFound) }
+        }
+    });
+    Ok(HttpResponse::Ok().json(view.await?))
+}
+
+/// A batch is of one runbook in one group.
+fn is_there(asked: &Question, batch: &BatchRow) -> bool {
+    let group = Some(batch.server_group.as_str()).filter(|group| !group.is_empty());
+    asked.person.may(Act::View, &batch.runbook, group)
 }
 
 /// Batches that wait stand on the first page; members of a batch are not listed again.
-fn waiting(db: &mut Db, policy: &Policy, page: Page<ExecutionId>) -> Result<List<ApprovalView>, StoreError> {
+fn waiting(db: &mut Db, asked: &Question, page: Page<ExecutionId>) -> Result<List<ApprovalView>, StoreError> {
     let mut items = Vec::new();
     let open =
         batches::list(db, &[BatchState::Open, BatchState::Closed], Page { limit: page.limit, before: None })?.rows;
     let mut listed: BTreeSet<ExecutionId> = BTreeSet::new();
-    for batch in open {
-        let view = of_batch(db, policy, batch)?;
+    for batch in open.into_iter().filter(|batch| is_there(asked, batch)) {
+        let view = of_batch(db, asked, batch)?;
         let waits = view.members.iter().any(|member| member.status == Status::Pending);
         listed.extend(view.members.iter().map(|member| member.execution_id));
         if waits && page.before.is_none() {
@@ -176,52 +203,65 @@ fn waiting(db: &mut Db, policy: &Policy, page: Page<ExecutionId>) -> Result<List
         }
     }
     let filter = ExecutionFilter { statuses: vec![Status::Pending], ..ExecutionFilter::default() };
-    let found = executions::list(db, &filter, page)?;
-    for (row, details) in found.rows {
+    let load = |page| executions::list(db, &filter, page);
+    let found =
+        seen::page(&asked.person, page, load, |(row, _)| seen::execution(&asked.person, row), |(row, _)| row.id)?;
+    for (row, _) in found.rows {
         if !listed.contains(&row.id) {
-            items.push(of_execution(db, policy, row, &details)?);
+            let loaded = record::load(db, row.id)?;
+            items.push(of_execution(db, asked, loaded)?);
         }
     }
     Ok(List { items, next_cursor: found.next.map(|id| id.to_string()) })
 }
 
-fn of_execution(
-    db: &mut Db,
-    policy: &Policy,
-    row: ExecutionRow,
-    details: &DetailsRow,
-) -> Result<ApprovalView, StoreError> {
-    let reasons = reasons(db, &row)?;
+fn of_execution(db: &mut Db, asked: &Question, loaded: Loaded) -> Result<ApprovalView, StoreError> {
+    let told = gating::why_asked(db, &asked.policy, &loaded, asked.now)?;
+    let min_approvals = acts::needed(&asked.policy, &loaded);
+    let Loaded { row, details, state, .. } = &loaded;
+    let word = Word::of(&asked.policy, &row.runbook);
     Ok(ApprovalView {
         id: row.id.0,
         kind: "execution".to_owned(),
         state: row.status.as_str().to_owned(),
-        roles: roles(policy, &row.runbook),
         servers: vec![row.server.clone()],
         created_by: row.created_by.clone(),
         created_at: row.created_at,
         expires_at: row.expires_at,
-        reasons,
+        min_approvals,
+        agreed_by: state.agreed.clone(),
         decided_by: row.approved_by.clone().or_else(|| details.rejected_by.clone()),
         plan_hash: details.plan_hash.clone(),
-        members: vec![member(&row, details)],
-        runbook: row.runbook,
+        members: vec![member(&loaded)],
+        reasons: told.into_iter().map(|gate| gate.message).collect(),
+        roles: word.roles,
+        risk: word.risk,
+        message: word.message,
+        runbook: row.runbook.clone(),
     })
 }
 
-fn of_batch(db: &mut Db, policy: &Policy, batch: BatchRow) -> Result<ApprovalView, StoreError> {
+fn of_batch(db: &mut Db, asked: &Question, batch: BatchRow) -> Result<ApprovalView, StoreError> {
     let mut members = Vec::new();
     let mut told = BTreeSet::new();
-    let mut expires_at: Option<Timestamp> = None;
+    let mut agreed: Option<BTreeSet<String>> = None;
+    let (mut expires_at, mut min_approvals): (Option<Timestamp>, usize) = (None, 1);
     for entry in &batch.members_json.0 {
-        let (row, details) = executions::get_whole(db, entry.execution_id)?;
-        told.extend(reasons(db, &row)?);
-        expires_at = match (expires_at, row.expires_at) {
+        let loaded = record::load(db, entry.execution_id)?;
+        told.extend(gating::why_asked(db, &asked.policy, &loaded, asked.now)?.into_iter().map(|gate| gate.message));
+        min_approvals = min_approvals.max(acts::needed(&asked.policy, &loaded));
+        expires_at = match (expires_at, loaded.row.expires_at) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        members.push(member(&row, &details));
+        if loaded.row.status == Status::Pending {
+            // Who has said yes to all that waits.
+            let of_this: BTreeSet<String> = loaded.state.agreed.iter().cloned().collect();
+            agreed = Some(agreed.map_or(of_this.clone(), |agreed| &agreed & &of_this));
+        }
+        members.push(member(&loaded));
     }
+    let word = Word::of(&asked.policy, &batch.runbook);
     let state = match batch.state {
         BatchState::Open | BatchState::Closed => "pending",
         BatchState::Approved | BatchState::Rejected | BatchState::Expired => batch.state.as_str(),
@@ -230,34 +270,42 @@ fn of_batch(db: &mut Db, policy: &Policy, batch: BatchRow) -> Result<ApprovalVie
         id: batch.id.0,
         kind: "batch".to_owned(),
         state: state.to_owned(),
-        roles: roles(policy, &batch.runbook),
         servers: members.iter().map(|member| member.server.clone()).collect(),
         created_by: "engine".to_owned(),
         created_at: batch.created_at,
         expires_at,
-        reasons: told.into_iter().collect(),
+        min_approvals,
+        agreed_by: agreed.unwrap_or_default().into_iter().collect(),
         plan_hash: acts::shown_hash(&batch),
         decided_by: batch.decided_by,
         members,
+        reasons: told.into_iter().collect(),
+        roles: word.roles,
+        risk: word.risk,
+        message: word.message,
         runbook: batch.runbook,
     })
 }
 
-fn roles(policy: &Policy, runbook: &str) -> Vec<String> {
-    policy.runbooks.get(runbook).map(|active| active.runbook.approval.roles.clone()).unwrap_or_default()
+/// What the runbook in force says to whoever is asked.
+#[derive(Default)]
+struct Word {
+    roles: Vec<String>,
+    risk: Option<Risk>,
+    message: Option<String>,
 }
 
-/// The messages of the gates that asked for a yes.
-fn reasons(db: &mut Db, row: &ExecutionRow) -> Result<Vec<String>, StoreError> {
-    let Some(decision) = row.decision_id else { return Ok(Vec::new()) };
-    let gates: Value = decisions::get(db, decision)?.gates_json.0;
-    let gates: Vec<GateVerdict> = serde_json::from_value(gates).unwrap_or_default();
-    Ok(gates.into_iter().filter(|gate| gate.verdict == Verdict::Approve).map(|gate| gate.message).collect())
+impl Word {
+    fn of(policy: &Policy, name: &str) -> Self {
+        let Some(active) = policy.runbooks.get(name) else { return Self::default() };
+        let approval = &active.runbook.approval;
+        Self { roles: approval.roles.clone(), risk: Some(active.runbook.risk), message: approval.message.clone() }
+    }
 }
 
-fn member(row: &ExecutionRow, details: &DetailsRow) -> MemberView {
-    let plan: Option<Plan> = serde_json::from_value(details.plan_json.0.clone()).ok();
-    let steps = plan.map(|plan| plan.steps).unwrap_or_default();
+fn member(loaded: &Loaded) -> MemberView {
+    let Loaded { row, details, plan, .. } = loaded;
+    let steps = &plan.steps;
     let shown = steps.iter().map(|step| PlannedView {
         step_order: step.order,
         name: step.name.clone(),
@@ -269,6 +317,7 @@ fn member(row: &ExecutionRow, details: &DetailsRow) -> MemberView {
         server: row.server.clone(),
         status: row.status,
         plan_hash: details.plan_hash.clone(),
+        parameters: details.parameters.0.clone(),
         steps: shown.collect(),
     }
 }

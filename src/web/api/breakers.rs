@@ -4,10 +4,11 @@ use actix_web::{HttpResponse, get, post, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Asked, Error, List, Reason, WholeList};
+use super::{Asked, Error, List, Reason, WholeList, seen};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::people::breakers::{self as act, BreakerAct};
+use crate::rights::Act;
 use crate::store::CircuitState;
 use crate::store::breakers::{self, BreakerRow};
 use crate::web::auth::Person;
@@ -55,7 +56,11 @@ impl From<BreakerRow> for BreakerView {
 /// Breakers of every runbook in force, by runbook
 #[utoipa::path(tag = "breakers", params(WholeList), responses((status = 200, body = List<BreakerView>)))]
 #[get("/api/v1/breakers")]
-pub async fn list(engine: web::Data<Engine>, query: Asked<WholeList>) -> Result<HttpResponse, ApiError> {
+pub async fn list(
+    engine: web::Data<Engine>,
+    query: Asked<WholeList>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     let rows = engine.store.read(breakers::list).await?;
     let (policy, now) = (engine.policy(), engine.clock.now());
     let mut views: Vec<BreakerView> = rows.into_iter().map(BreakerView::from).collect();
@@ -64,6 +69,7 @@ pub async fn list(engine: web::Data<Engine>, query: Asked<WholeList>) -> Result<
             views.push(BreakerRow::closed(name, now).into());
         }
     }
+    views.retain(|view| seen::runbook(&person, &view.runbook));
     views.sort_by(|a, b| a.runbook.cmp(&b.runbook));
     let (items, next_cursor) = query.cut(views, |view| view.runbook.clone())?;
     Ok(HttpResponse::Ok().json(List { items, next_cursor }))
@@ -72,7 +78,12 @@ pub async fn list(engine: web::Data<Engine>, query: Asked<WholeList>) -> Result<
 /// The breaker of one runbook
 #[utoipa::path(tag = "breakers", params(("runbook" = String, Path)), responses((status = 200, body = BreakerView), (status = 404, body = Error)))]
 #[get("/api/v1/breakers/{runbook}")]
-pub async fn show(engine: web::Data<Engine>, runbook: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn show(
+    engine: web::Data<Engine>,
+    runbook: web::Path<String>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
+    seen::permitted(&person, Act::View, &runbook)?;
     let name = runbook.clone();
     let row = match engine.store.read(move |db| breakers::get(db, &name)).await? {
         Some(row) => row,

@@ -6,12 +6,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::query::DecisionQuery;
-use super::{Asked, Error, List};
+use super::{Asked, Error, List, seen};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::id::{AlertId, BatchId, DecisionId, EpisodeId, ExecutionId};
 use crate::store::DecisionVerdict;
 use crate::store::decisions::{self, DecisionFilter, DecisionRow};
+use crate::web::auth::Person;
 use crate::web::error::ApiError;
 use crate::web::page::page;
 
@@ -76,7 +77,11 @@ impl From<DecisionRow> for DecisionView {
 /// Decisions, newest first
 #[utoipa::path(tag = "decisions", params(DecisionQuery), responses((status = 200, body = List<DecisionView>), (status = 422, body = Error)))]
 #[get("/api/v1/decisions")]
-pub async fn list(engine: web::Data<Engine>, query: Asked<DecisionQuery>) -> Result<HttpResponse, ApiError> {
+pub async fn list(
+    engine: web::Data<Engine>,
+    query: Asked<DecisionQuery>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     let query = query.into_inner();
     let page = page(query.limit, query.cursor.as_deref())?;
     let filter = DecisionFilter {
@@ -87,15 +92,26 @@ pub async fn list(engine: web::Data<Engine>, query: Asked<DecisionQuery>) -> Res
         alert: query.alert,
         skip_reason: query.skip_reason,
     };
-    let found = engine.store.read(move |db| decisions::list(db, &filter, page)).await?;
+    let found = engine.store.read(move |db| {
+        let load = |page| decisions::list(db, &filter, page);
+        seen::page(&person, page, load, |row| seen::decision(&person, row), |row| row.id)
+    });
+    let found = found.await?;
     Ok(HttpResponse::Ok().json(List::of(found, DecisionView::from)))
 }
 
 /// One decision
 #[utoipa::path(tag = "decisions", params(("id" = DecisionId, Path)), responses((status = 200, body = DecisionView), (status = 404, body = Error)))]
 #[get("/api/v1/decisions/{id}")]
-pub async fn show(engine: web::Data<Engine>, id: web::Path<DecisionId>) -> Result<HttpResponse, ApiError> {
+pub async fn show(
+    engine: web::Data<Engine>,
+    id: web::Path<DecisionId>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     let id = id.into_inner();
     let row = engine.store.read(move |db| decisions::get(db, id)).await?;
+    if !seen::decision(&person, &row) {
+        return Err(ApiError::not_found("such thing"));
+    }
     Ok(HttpResponse::Ok().json(DecisionView::from(row)))
 }

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{Error, Reason, alert_id, execution_id};
+use super::{Error, Reason, alert_id, execution_id, seen};
 use crate::audit::canonical::payload_hash;
 use crate::engine::Engine;
 use crate::engine::gating::{self, Answer, Incident, RunRequest};
 use crate::gate::Verdict;
 use crate::limits;
+use crate::rights::Act;
 use crate::store::idempotency::{self, KeyRow};
 use crate::store::{Db, Json, StoreError, alerts, episodes, lock_decisions};
 use crate::web::auth::Person;
@@ -60,7 +61,8 @@ pub async fn execute(
     Body(body): Body<Execute>,
 ) -> Result<HttpResponse, ApiError> {
     let (name, policy, now) = (name.into_inner(), engine.policy(), engine.clock.now());
-    if !policy.runbooks.contains_key(&name) {
+    let act = if body.dry_run { Act::View } else { Act::Execute };
+    if !policy.runbooks.contains_key(&name) || !seen::runbook(&person, &name) {
         return Err(ApiError::not_found(format!("runbook `{name}`; `douse runbooks list` shows those that there are")));
     }
     if body.reason.as_ref().is_some_and(|reason| reason.chars().count() > limits::REASON_CHARS_MAX) {
@@ -100,6 +102,10 @@ pub async fn execute(
             idempotency: key.clone().map(|key| (key, person.name.clone())),
         };
         let answer = gating::request(db, &policy, &request, now)?;
+        if let Err(error) = answer.permitted(&person, &request.runbook, act) {
+            // All that was written is taken back.
+            return Err(StoreError::GivenUp(error.to_string()));
+        }
         let (status, shown) = show(&answer, request.dry_run)?;
         if let Some(key) = key {
             let location = answer.execution.as_ref().map(|row| format!("/api/v1/executions/{}", row.id));
@@ -116,7 +122,11 @@ pub async fn execute(
         }
         Ok(Keyed::Answered(Box::new(answer), status, shown))
     });
-    match keyed.await? {
+    let keyed = keyed.await.map_err(|error| match error {
+        StoreError::GivenUp(message) => ApiError::new(StatusCode::FORBIDDEN, "forbidden", message),
+        other => other.into(),
+    });
+    match keyed? {
         Keyed::Answered(answer, status, shown) => {
             answer.announce(&engine);
             Ok(respond(status, &shown))
@@ -142,7 +152,7 @@ pub async fn retry(
     person: Person,
     Body(body): Body<Reason>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+    let id = execution_id(&engine, &person, &id).await?;
     let answer = gating::retry(&engine, id, &person, body.reason).await?;
     let (status, shown) = show(&answer, false)?;
     Ok(respond(status, &shown))

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::query::ExecutionQuery;
-use super::{Asked, Error, List, execution_id};
+use super::{Asked, Error, List, execution_id, seen};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::execute::output::Printed;
@@ -20,6 +20,7 @@ use crate::store::details::DetailsRow;
 use crate::store::executions::{self, ExecutionFilter, ExecutionRow};
 use crate::store::steps::{self, StepRow};
 use crate::store::{Db, StoreError, Stream};
+use crate::web::auth::Person;
 use crate::web::error::ApiError;
 use crate::web::page::page;
 
@@ -233,7 +234,11 @@ pub struct OutputView {
 /// Executions, newest first
 #[utoipa::path(tag = "executions", params(ExecutionQuery), responses((status = 200, body = List<ExecutionView>), (status = 422, body = Error)))]
 #[get("/api/v1/executions")]
-pub async fn list(engine: web::Data<Engine>, query: Asked<ExecutionQuery>) -> Result<HttpResponse, ApiError> {
+pub async fn list(
+    engine: web::Data<Engine>,
+    query: Asked<ExecutionQuery>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     let query = query.into_inner();
     let statuses = query.status.as_deref().map(|text| text.split(',').map(str::parse).collect::<Result<Vec<_>, _>>());
     let filter = ExecutionFilter {
@@ -248,18 +253,23 @@ pub async fn list(engine: web::Data<Engine>, query: Asked<ExecutionQuery>) -> Re
         episode: query.episode,
         batch: query.batch,
     };
-    answer(&engine, filter, query.limit, query.cursor.as_deref()).await
+    answer(&engine, &person, filter, query.limit, query.cursor.as_deref()).await
 }
 
 /// A page of the executions that `filter` names.
 pub(super) async fn answer(
     engine: &Engine,
+    person: &Person,
     filter: ExecutionFilter,
     limit: Option<u32>,
     cursor: Option<&str>,
 ) -> Result<HttpResponse, ApiError> {
-    let page = page(limit, cursor)?;
-    let found = engine.store.read(move |db| executions::list(db, &filter, page)).await?;
+    let (page, person) = (page(limit, cursor)?, person.clone());
+    let found = engine.store.read(move |db| {
+        let load = |page| executions::list(db, &filter, page);
+        seen::page(&person, page, load, |(row, _)| seen::execution(&person, row), |(row, _)| row.id)
+    });
+    let found = found.await?;
     Ok(HttpResponse::Ok().json(List::of(found, |(row, details)| ExecutionView::of(row, details))))
 }
 
@@ -267,8 +277,8 @@ pub(super) async fn answer(
 #[utoipa::path(tag = "executions", params(("id" = String, Path, description = "id, or the beginning of one")),
     responses((status = 200, body = ExecutionView), (status = 404, body = Error)))]
 #[get("/api/v1/executions/{id}")]
-pub async fn show(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+pub async fn show(engine: web::Data<Engine>, id: web::Path<String>, person: Person) -> Result<HttpResponse, ApiError> {
+    let id = execution_id(&engine, &person, &id).await?;
     let view = engine.store.read(move |db| ExecutionView::load(db, id)).await?;
     Ok(HttpResponse::Ok().json(view))
 }
@@ -277,8 +287,12 @@ pub async fn show(engine: web::Data<Engine>, id: web::Path<String>) -> Result<Ht
 #[utoipa::path(tag = "executions", params(("id" = String, Path, description = "id, or the beginning of one")),
     responses((status = 200, body = List<StepView>), (status = 404, body = Error)))]
 #[get("/api/v1/executions/{id}/steps")]
-pub async fn list_steps(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+pub async fn list_steps(
+    engine: web::Data<Engine>,
+    id: web::Path<String>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
+    let id = execution_id(&engine, &person, &id).await?;
     let steps = engine.store.read(move |db| StepView::load(db, id)).await?;
     Ok(HttpResponse::Ok().json(List::all(steps)))
 }
@@ -287,8 +301,12 @@ pub async fn list_steps(engine: web::Data<Engine>, id: web::Path<String>) -> Res
 #[utoipa::path(tag = "executions", params(("id" = String, Path, description = "id, or the beginning of one")),
     responses((status = 200, body = List<OutputView>), (status = 404, body = Error)))]
 #[get("/api/v1/executions/{id}/output")]
-pub async fn output(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+pub async fn output(
+    engine: web::Data<Engine>,
+    id: web::Path<String>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
+    let id = execution_id(&engine, &person, &id).await?;
     let views = engine.store.read(move |db| outputs(db, id)).await?;
     Ok(HttpResponse::Ok().json(List::all(views)))
 }

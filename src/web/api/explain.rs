@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::decisions::DecisionView;
-use super::{Error, List, alert_id};
+use super::{Error, List, alert_id, seen};
 use crate::alert::Labels;
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::Timestamp;
@@ -47,7 +47,11 @@ pub struct Imagined {
 #[utoipa::path(tag = "decisions", request_body = Question,
     responses((status = 200, description = "every trigger, and every gate of those that match"), (status = 404, body = Error), (status = 422, body = Error)))]
 #[post("/api/v1/decisions/explain")]
-pub async fn explain(engine: web::Data<Engine>, Body(question): Body<Question>) -> Result<HttpResponse, ApiError> {
+pub async fn explain(
+    engine: web::Data<Engine>,
+    person: Person,
+    Body(question): Body<Question>,
+) -> Result<HttpResponse, ApiError> {
     let policy = engine.policy();
     let now = question.at.unwrap_or_else(|| engine.clock.now());
     let stored = match (&question.alert_id, &question.alert) {
@@ -62,7 +66,7 @@ pub async fn explain(engine: web::Data<Engine>, Body(question): Body<Question>) 
         let Imagined { labels, annotations, source } = imagined;
         Incident::imagined(labels, annotations, source, &policy, now)
     });
-    let explanation = engine
+    let mut explanation = engine
         .store
         .read(move |db: &mut Db| {
             let incident = match (imagined, stored) {
@@ -76,6 +80,14 @@ pub async fn explain(engine: web::Data<Engine>, Body(question): Body<Question>) 
             gating::explain(db, &policy, &incident, now)
         })
         .await?;
+    let hidden: Vec<String> = explanation.triggers.iter().map(|trigger| trigger.runbook.clone()).collect();
+    explanation.triggers.retain(|trigger| seen::runbook(&person, &trigger.runbook));
+    for why in explanation.triggers.iter_mut().flat_map(|trigger| &mut trigger.why_not) {
+        let names = |name: &String| !seen::runbook(&person, name) && why.contains(&format!("`{name}`"));
+        if hidden.iter().any(names) {
+            "another trigger comes first and does not say `continue: true`".clone_into(why);
+        }
+    }
     let mut shown = serde_json::to_value(&explanation).unwrap_or(Value::Null);
     shown["text"] = json!(render(&explanation));
     Ok(HttpResponse::Ok().json(shown))
@@ -90,6 +102,8 @@ pub async fn replay(
     id: web::Path<String>,
     person: Person,
 ) -> Result<HttpResponse, ApiError> {
+    // It is asked for all triggers at once.
+    seen::unlimited(&person, "to have an alert decided again")?;
     let id = alert_id(&engine, &id).await?;
     let (policy, now) = (engine.policy(), engine.clock.now());
     let asked = engine

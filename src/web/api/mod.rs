@@ -16,8 +16,12 @@ pub mod quarantine;
 pub mod query;
 pub mod record;
 pub mod runbooks;
+mod seen;
 pub mod servers;
+pub mod sessions;
 pub mod settings;
+pub mod tokens;
+pub mod users;
 
 use std::fmt::Display;
 
@@ -28,9 +32,11 @@ pub use query::WholeList;
 
 use super::error::ApiError;
 use crate::engine::Engine;
-use crate::id::{AlertId, BatchId, ExecutionId};
+use crate::id::{AlertId, BatchId, ExecutionId, SessionId, TokenId};
+use crate::store::executions::get as execution;
 use crate::store::prefix::{self, Named, Prefix};
 use crate::store::{Paged, Store};
+use crate::web::auth::Person;
 
 pub use asked::Asked;
 
@@ -78,9 +84,14 @@ pub struct Reason {
     pub reason: Option<String>,
 }
 
-/// The execution whose id is or begins with `text`.
-pub async fn execution_id(engine: &Engine, text: &str) -> Result<ExecutionId, ApiError> {
-    find(&engine.store, "execution", text, prefix::execution).await
+/// The execution whose id is or begins with `text`; what `person` may not see is not there.
+pub async fn execution_id(engine: &Engine, person: &Person, text: &str) -> Result<ExecutionId, ApiError> {
+    let id = find(&engine.store, "execution", text, prefix::execution).await?;
+    if person.rights.is_unlimited() {
+        return Ok(id);
+    }
+    let row = engine.store.read(move |db| execution(db, id)).await?;
+    if seen::execution(person, &row) { Ok(id) } else { Err(ApiError::not_found(format!("execution `{text}`"))) }
 }
 
 /// The alert whose id is or begins with `text`.
@@ -91,6 +102,16 @@ pub async fn alert_id(engine: &Engine, text: &str) -> Result<AlertId, ApiError> 
 /// The batch approval whose id is or begins with `text`.
 pub async fn batch_id(engine: &Engine, text: &str) -> Result<BatchId, ApiError> {
     find(&engine.store, "approval", text, prefix::batch).await
+}
+
+/// The session whose id is or begins with `text`.
+pub async fn session_id(engine: &Engine, text: &str) -> Result<SessionId, ApiError> {
+    find(&engine.store, "session", text, prefix::session).await
+}
+
+/// The API token whose id is or begins with `text`.
+pub async fn token_id(engine: &Engine, text: &str) -> Result<TokenId, ApiError> {
+    find(&engine.store, "token", text, prefix::token).await
 }
 
 async fn find<Id: Send + 'static>(

@@ -4,11 +4,12 @@ use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Asked, Error, List, WholeList};
+use super::{Asked, Error, List, WholeList, seen};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::people::pauses::{self as act, Scope};
 use crate::id::PauseId;
+use crate::rights::Act;
 use crate::store::PauseScope;
 use crate::store::pauses::{self, PauseRow};
 use crate::web::auth::Person;
@@ -102,6 +103,13 @@ pub async fn resume(
     Body(body): Body<ResumeBody>,
 ) -> Result<HttpResponse, ApiError> {
     let scope = scope(body.runbook, body.group, body.server)?;
+    // Stopping is easy; letting go on is not for who may start only some of it.
+    match scope.scope {
+        PauseScope::Runbook => seen::permitted(&person, Act::Execute, &scope.name)?,
+        PauseScope::Global | PauseScope::Group | PauseScope::Server => {
+            seen::unlimited(&person, "to resume more than a runbook")?;
+        }
+    }
     let rows = act::resume(&engine, scope, &person).await?;
     Ok(HttpResponse::Ok().json(List::all(rows.into_iter().map(PauseView::from).collect())))
 }

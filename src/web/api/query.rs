@@ -156,3 +156,14 @@ impl WholeList {
         Ok((rows, next))
     }
 }
+
+/// Whose tokens or sessions to list.
+#[derive(Deserialize, IntoParams, Debug)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OwnerQuery {
+    /// A user's name, or `*` for all; for auditors and admins. One's own when it is left out.
+    pub(super) owner: Option<String>,
+    pub(super) limit: Option<u32>,
+    pub(super) cursor: Option<String>,
+}

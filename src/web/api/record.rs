@@ -20,6 +20,7 @@ use crate::store::audit::AuditRow;
 use crate::store::episodes::EpisodeRow;
 use crate::store::steps::{self, StepRow};
 use crate::store::{Db, StoreError, alerts, audit, episodes};
+use crate::web::auth::Person;
 use crate::web::error::ApiError;
 
 /// One event of an execution.
@@ -116,8 +117,12 @@ pub struct IncidentDocument {
 #[utoipa::path(tag = "executions", params(("id" = String, Path, description = "id, or the beginning of one")),
     responses((status = 200, body = AuditDocument), (status = 404, body = Error)))]
 #[get("/api/v1/executions/{id}/audit")]
-pub async fn audit_document(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+pub async fn audit_document(
+    engine: web::Data<Engine>,
+    id: web::Path<String>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
+    let id = execution_id(&engine, &person, &id).await?;
     let document = engine
         .store
         .read(move |db| {
@@ -138,8 +143,12 @@ pub async fn audit_document(engine: web::Data<Engine>, id: web::Path<String>) ->
 #[utoipa::path(tag = "executions", params(("id" = String, Path, description = "id, or the beginning of one")),
     responses((status = 200, body = ExportDocument), (status = 404, body = Error)))]
 #[get("/api/v1/executions/{id}/export")]
-pub async fn export(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let id = execution_id(&engine, &id).await?;
+pub async fn export(
+    engine: web::Data<Engine>,
+    id: web::Path<String>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
+    let id = execution_id(&engine, &person, &id).await?;
     let now = engine.clock.now();
     let document = engine.store.read(move |db| document(db, id, now)).await?;
     Ok(HttpResponse::Ok().json(document))

@@ -6,10 +6,11 @@ use serde_json::Value;
 use similar::TextDiff;
 use utoipa::ToSchema;
 
-use super::{Asked, Error, List, Reason};
+use super::{Asked, Error, List, Reason, seen};
 use crate::clock::Timestamp;
 use crate::engine::policy::ActiveRunbook;
 use crate::engine::{Engine, Policy, people};
+use crate::rights::Act;
 use crate::runbook::model::{Action, Mode, Parameter, Risk, RunbookStatus, Step};
 use crate::store::runbooks::{self, RunbookRow, VersionRow};
 use crate::store::triggers::{self, TriggerRow};
@@ -115,9 +116,13 @@ pub struct DiffView {
 /// Runbooks in force, by name
 #[utoipa::path(tag = "runbooks", responses((status = 200, body = List<RunbookView>)))]
 #[get("/api/v1/runbooks")]
-pub async fn list(engine: web::Data<Engine>, query: Asked<super::WholeList>) -> Result<HttpResponse, ApiError> {
+pub async fn list(
+    engine: web::Data<Engine>,
+    query: Asked<super::WholeList>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     let policy = engine.policy();
-    let names: Vec<String> = policy.runbooks.keys().cloned().collect();
+    let names: Vec<String> = policy.runbooks.keys().filter(|name| seen::runbook(&person, name)).cloned().collect();
     let (names, next_cursor) = query.cut(names, |name| name.clone())?;
     let views = engine
         .store
@@ -135,7 +140,12 @@ pub async fn list(engine: web::Data<Engine>, query: Asked<super::WholeList>) -> 
 /// One runbook
 #[utoipa::path(tag = "runbooks", params(("name" = String, Path)), responses((status = 200, body = RunbookView), (status = 404, body = Error)))]
 #[get("/api/v1/runbooks/{name}")]
-pub async fn show(engine: web::Data<Engine>, name: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn show(
+    engine: web::Data<Engine>,
+    name: web::Path<String>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
+    seen::permitted(&person, Act::View, &name)?;
     shown(&engine, name.into_inner()).await
 }
 
@@ -146,7 +156,9 @@ pub async fn versions(
     engine: web::Data<Engine>,
     name: web::Path<String>,
     query: Asked<super::WholeList>,
+    person: Person,
 ) -> Result<HttpResponse, ApiError> {
+    seen::permitted(&person, Act::View, &name)?;
     let row = known(&engine, &name).await?;
     let rows = engine.store.read(move |db| runbooks::versions(db, row.id)).await?;
     let (rows, next_cursor) = query.cut(rows, |row| row.version.to_string())?;
@@ -158,8 +170,13 @@ pub async fn versions(
 #[utoipa::path(tag = "runbooks", params(("name" = String, Path), ("n" = i32, Path)),
     responses((status = 200, body = DiffView), (status = 404, body = Error)))]
 #[get("/api/v1/runbooks/{name}/versions/{n}/diff")]
-pub async fn diff(engine: web::Data<Engine>, path: web::Path<(String, i32)>) -> Result<HttpResponse, ApiError> {
+pub async fn diff(
+    engine: web::Data<Engine>,
+    path: web::Path<(String, i32)>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     let (name, number) = path.into_inner();
+    seen::permitted(&person, Act::View, &name)?;
     let row = known(&engine, &name).await?;
     let all = engine.store.read(move |db| runbooks::versions(db, row.id)).await?;
     let found = all.iter().find(|version| version.version == number);
@@ -177,7 +194,12 @@ pub async fn diff(engine: web::Data<Engine>, path: web::Path<(String, i32)>) -> 
 #[utoipa::path(tag = "runbooks", params(("name" = String, Path)),
     responses((status = 200, body = String, content_type = "application/yaml"), (status = 404, body = Error)))]
 #[get("/api/v1/runbooks/{name}/export")]
-pub async fn export(engine: web::Data<Engine>, name: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn export(
+    engine: web::Data<Engine>,
+    name: web::Path<String>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
+    seen::permitted(&person, Act::View, &name)?;
     let policy = engine.policy();
     let active = policy.runbooks.get(name.as_str()).ok_or_else(|| missing(&name))?;
     Ok(HttpResponse::Ok().content_type("application/yaml; charset=utf-8").body(active.runbook.source.clone()))
@@ -193,6 +215,7 @@ pub async fn enable(
     person: Person,
     Body(body): Body<Reason>,
 ) -> Result<HttpResponse, ApiError> {
+    seen::permitted(&person, Act::Execute, &name)?;
     known(&engine, &name).await?;
     people::runbooks::set_override(&engine, name.clone(), RunbookOverride::Active, body.reason, &person).await?;
     shown(&engine, name.into_inner()).await
@@ -208,6 +231,7 @@ pub async fn disable(
     person: Person,
     Body(body): Body<Reason>,
 ) -> Result<HttpResponse, ApiError> {
+    seen::permitted(&person, Act::Execute, &name)?;
     known(&engine, &name).await?;
     people::runbooks::set_override(&engine, name.clone(), RunbookOverride::Disabled, body.reason, &person).await?;
     shown(&engine, name.into_inner()).await

@@ -287,10 +287,11 @@ pub async fn executions(
     engine: web::Data<Engine>,
     id: web::Path<String>,
     query: Asked<WholeList>,
+    person: Person,
 ) -> Result<HttpResponse, ApiError> {
     let (server, _) = find(&engine, &id).await?;
     let filter = ExecutionFilter { server: Some(server.name.clone()), ..ExecutionFilter::default() };
-    super::executions::answer(&engine, filter, query.limit, query.cursor.as_deref()).await
+    super::executions::answer(&engine, &person, filter, query.limit, query.cursor.as_deref()).await
 }
 
 async fn maintain(

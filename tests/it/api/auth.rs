@@ -1,14 +1,15 @@
 //! Who may do what: every route of the table, with every role and with nobody.
 
-use douse::config::Role;
+use douse::rights::Role;
 use douse::web::routes::{Access, ROUTES};
 
 use super::engine;
-use crate::support::engine::{ADMIN_TOKEN, ENGINEER_TOKEN, OPERATOR_TOKEN, VIEWER_TOKEN, WEBHOOK_TOKEN};
+use crate::support::engine::{ADMIN_TOKEN, AUDITOR_TOKEN, ENGINEER_TOKEN, OPERATOR_TOKEN, VIEWER_TOKEN, WEBHOOK_TOKEN};
 use crate::support::http;
 
-const TOKENS: [(Role, &str); 4] = [
+const TOKENS: [(Role, &str); 5] = [
     (Role::Viewer, VIEWER_TOKEN),
+    (Role::Auditor, AUDITOR_TOKEN),
     (Role::Operator, OPERATOR_TOKEN),
     (Role::Engineer, ENGINEER_TOKEN),
     (Role::Admin, ADMIN_TOKEN),
@@ -43,6 +44,12 @@ fn each_route_lets_in_exactly_the_roles_of_the_table() {
                 }
                 continue;
             }
+            Access::Password => {
+                for token in [None, Some(ADMIN_TOKEN), Some("wrong-token")] {
+                    assert_eq!(asked(token).status, 400, "{method} {pattern}: the body is what is looked at");
+                }
+                continue;
+            }
             Access::Metrics => Role::Viewer,
             Access::Role(role) => *role,
         };
@@ -57,7 +64,7 @@ fn each_route_lets_in_exactly_the_roles_of_the_table() {
         }
         for (role, token) in TOKENS {
             let answer = asked(Some(token));
-            if role < needed {
+            if !role.covers(needed) {
                 assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"), "{method} {pattern} as {role}");
             } else {
                 assert!(![401, 403, 500].contains(&answer.status), "{method} {pattern} as {role}: {}", answer.text);

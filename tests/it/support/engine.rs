@@ -23,6 +23,8 @@ pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 pub const ENGINEER_TOKEN: &str = "engineer-token-of-the-tests";
 /// Token of an operator named `oli`.
 pub const OPERATOR_TOKEN: &str = "operator-token-of-the-tests";
+/// Token of an auditor named `aud-it`.
+pub const AUDITOR_TOKEN: &str = "auditor-token-of-the-tests";
 /// Token of a viewer named `vic`.
 pub const VIEWER_TOKEN: &str = "viewer-token-of-the-tests";
 
@@ -46,6 +48,7 @@ pub struct Setup {
     is_secure: bool,
     sources: String,
     address: Option<SocketAddr>,
+    has_no_tokens: bool,
 }
 
 impl Setup {
@@ -110,6 +113,12 @@ impl Setup {
         self
     }
 
+    /// Without any token in the configuration: only users can do something.
+    pub fn no_tokens(mut self) -> Self {
+        self.has_no_tokens = true;
+        self
+    }
+
     /// Writes the files and starts `douse serve`; returns once it is ready.
     pub fn start(self) -> Engine {
         let mut engine = self.write();
@@ -136,7 +145,9 @@ impl Setup {
             {"name": "eve", "role": "engineer", "token": ENGINEER_TOKEN},
             {"name": "oli", "role": "operator", "token": OPERATOR_TOKEN},
             {"name": "vic", "role": "viewer", "token": VIEWER_TOKEN},
+            {"name": "aud-it", "role": "auditor", "token": AUDITOR_TOKEN},
         ]);
+        let tokens = if self.has_no_tokens { json!([]) } else { tokens };
         let config = format!(
             "web: {{listen_addresses: [\"{address}\"]{}}}\nstorage: {{url: \"{storage}\"{lease}}}\n\
              sources: [{{name: main, bearer_token: {WEBHOOK_TOKEN}}}{}]\nrunbooks: {{dirs: [runbooks]}}\n\
@@ -236,9 +247,9 @@ impl Engine {
         http::post(&self.webhook(), Some(WEBHOOK_TOKEN), Some(body)).expect("the engine answers")
     }
 
-    /// `GET` as the viewer; fails unless the answer is 200.
+    /// `GET` as the auditor; fails unless the answer is 200.
     pub fn get(&self, path: &str) -> Value {
-        let answer = http::get(&format!("{}{path}", self.url), Some(VIEWER_TOKEN)).expect("the engine answers");
+        let answer = http::get(&format!("{}{path}", self.url), Some(AUDITOR_TOKEN)).expect("the engine answers");
         assert_eq!(answer.status, 200, "GET {path}: {}", answer.text);
         answer.json()
     }
