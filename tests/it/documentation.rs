@@ -150,6 +150,7 @@ fn the_page_of_the_api_names_every_route_with_its_role() {
         let line = line.unwrap_or_else(|| panic!("docs/api.md does not name {path}"));
         let role = match access {
             Access::Public => "nobody asked",
+            Access::Password => "password or set-up token",
             Access::Source => "the source's",
             Access::Metrics => "viewer, or public",
             Access::Role(role) => role.as_str(),
@@ -170,6 +171,7 @@ fn the_page_of_security_tells_who_may_change_what() {
     let mut there: Vec<(String, String)> = changes
         .map(|(method, path, access)| {
             let role = match access {
+                Access::Password => "whoever has a password or a set-up token",
                 Access::Source => "a source, by its own credential",
                 Access::Public => "everybody",
                 Access::Metrics => "viewer, or public",

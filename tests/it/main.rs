@@ -10,6 +10,7 @@ mod deployment;
 mod documentation;
 mod engine;
 mod gates;
+mod identity;
 mod replicas;
 mod robust;
 mod rollback;
