@@ -133,7 +133,8 @@ fn a_saved_login_is_for_its_owner_and_its_engine_alone() {
     let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 1, "{files:?}");
     assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o777, 0o600);
-    let other = format!("{}/", engine.url.replace("127.0.0.1", "localhost"));
+    // The same engine by another name.
+    let other = format!("http://[::ffff:{}]:{}/", engine.address().ip(), engine.address().port());
     let (_, err) = ends(douse_at(&other, home.path(), None, "", &["runbooks", "list"]), 5);
     assert!(err.contains("no credential"), "it is not sent to another address: {err}");
     ends(douse(&engine, home.path(), None, "", &["runbooks", "list"]), 0);
