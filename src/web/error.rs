@@ -1,7 +1,6 @@
 //! The one shape of an error: `{"error": {"code": "snake_case", "message": "what is wrong and what to do"}}`.
 
 use std::fmt;
-use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
@@ -21,8 +20,8 @@ pub struct ApiError {
     pub message: String,
     /// Further members of the answer: the gates of a 409, the problems of a 422.
     pub more: Option<Value>,
-    /// When the same may work.
-    pub retry_after: Option<Duration>,
+    /// In how many seconds the same may work.
+    pub retry_after: Option<u16>,
 }
 
 impl ApiError {
@@ -75,7 +74,7 @@ impl ResponseError for ApiError {
             response.insert_header(("WWW-Authenticate", "Bearer realm=\"douse\""));
         }
         if let Some(wait) = self.retry_after {
-            response.insert_header(("Retry-After", wait.as_secs() + 1));
+            response.insert_header(("Retry-After", u64::from(wait)));
         }
         response.json(body)
     }
@@ -88,7 +87,7 @@ impl From<LoginError> for ApiError {
             LoginError::Wrong => Self::new(StatusCode::UNAUTHORIZED, "wrong_credentials", message),
             LoginError::Wait(wait) => {
                 let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message);
-                Self { retry_after: Some(wait), ..error }
+                Self { retry_after: Some(u16::try_from(wait.as_secs() + 1).unwrap_or(u16::MAX)), ..error }
             }
             LoginError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message),
             LoginError::Store(error) => error.into(),
