@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+use regex::RegexBuilder;
+
+/// The reader of a user's regex, within the bounds below.
+pub fn regex(pattern: &str) -> RegexBuilder {
+    let mut builder = RegexBuilder::new(pattern);
+    builder.size_limit(REGEX_BYTES_MAX).nest_limit(REGEX_NESTING_MAX);
+    builder
+}
+
 /// Largest webhook body, bytes. 5,000 alerts measured 4.2 MB; Alertmanager never retries a 413, so be generous.
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most alerts in one webhook.
@@ -42,10 +51,17 @@ pub const FINGERPRINT_CHARS_MAX: usize = 64;
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Largest compiled size of one user's regex, bytes, so that a pattern cannot eat the memory.
 pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+/// Deepest nesting of one user's regex (groups, repetitions, alternatives), which is compiled by functions that call themselves: the
+/// `regex` crate's own limit of 250 takes more than the 2 MiB of a thread's stack.
+pub const REGEX_NESTING_MAX: u32 = 64;
 /// Longest pattern, characters.
 pub const PATTERN_CHARS_MAX: usize = 4_096;
 /// Instructions that one template may use (minijinja's fuel): enough for any command, stops a loop.
 pub const TEMPLATE_FUEL: u64 = 50_000;
+/// Longest `{{ … }}` or `{% … %}` of a template, and longest condition, bytes: what reads them needs stack for each operator.
+pub const TEMPLATE_TAG_BYTES_MAX: usize = 8 * 1024;
+/// A template with more than this in its tags, bytes, or with many brackets is read on a thread with a stack of its own.
+pub const TEMPLATE_TAGS_INLINE_BYTES: usize = 512;
 /// Longest rendered command or value, bytes.
 pub const RENDERED_BYTES_MAX: usize = 256 * 1024;
 /// Longest value of an environment variable, bytes: Linux takes 128 KiB for one string of `execve`.

@@ -148,7 +148,7 @@ fn output(spec: &OutputSpec, stdout: &str) -> Result<Value, String> {
             found.ok_or_else(|| format!("the output has no `{path}`"))
         }
         OutputSpec::Regex { pattern } => {
-            let regex = regex::RegexBuilder::new(pattern).multi_line(true).size_limit(limits::REGEX_BYTES_MAX).build();
+            let regex = limits::regex(pattern).multi_line(true).build();
             let regex = regex.map_err(|error| format!("`{pattern}` is no regular expression: {error}"))?;
             let found = regex.captures(stdout).and_then(|groups| groups.get(1).or_else(|| groups.get(0)));
             found.map(|text| text.as_str().into()).ok_or_else(|| format!("nothing in the output matches `{pattern}`"))

@@ -2,10 +2,10 @@
 //!
 //! Decides only whether a text matches. `condition` says which text, `index` which patterns are worth asking.
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use regex_syntax::hir::Hir;
 
-use crate::limits::{PATTERN_CHARS_MAX, REGEX_BYTES_MAX};
+use crate::limits::{self, PATTERN_CHARS_MAX, REGEX_BYTES_MAX, REGEX_NESTING_MAX};
 
 use super::glob::{self, Token};
 
@@ -144,14 +144,13 @@ fn regex_form(text: &str) -> Result<Form, Flaw> {
     // Parsed by itself first: `a)|(b` is no regex, and would slip out of the anchors around it.
     let hir = regex_syntax::ParserBuilder::new()
         .dot_matches_new_line(true)
+        // What is put around it below counts as well.
+        .nest_limit(REGEX_NESTING_MAX - 4)
         .build()
         .parse(text)
         .map_err(|error| syntax_flaw(text, &error))?;
-    let regex = RegexBuilder::new(&format!("^(?:{text})$"))
-        .dot_matches_new_line(true)
-        .size_limit(REGEX_BYTES_MAX)
-        .build()
-        .map_err(|error| match error {
+    let regex =
+        limits::regex(&format!("^(?:{text})$")).dot_matches_new_line(true).build().map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => Flaw::whole(
                 format!("the regex needs more than {REGEX_BYTES_MAX} bytes when compiled"),
                 "use smaller repetition counts, or fewer alternatives",
@@ -169,6 +168,7 @@ fn syntax_flaw(text: &str, error: &regex_syntax::Error) -> Flaw {
                 ErrorKind::UnsupportedLookAround | ErrorKind::UnsupportedBackreference => {
                     "matching takes linear time, so there is no look-around and no back-reference; use a second condition, or `!~` in `matchers`"
                 }
+                ErrorKind::NestLimitExceeded(_) => "write it with fewer groups in groups, or as several triggers",
                 ErrorKind::RepetitionMissing => "in a regex `*` repeats what stands before it; `.*` is any text",
                 _ => r"write `\` before a character that stands for itself",
             };

@@ -125,3 +125,23 @@ proptest! {
         prop_assert!(Pattern::parse(&escaped).unwrap().matches(&text));
     }
 }
+
+#[test]
+fn a_regex_that_is_nested_too_deep_is_refused_before_the_stack_is_full() {
+    for (open, close) in
+        [("(", ")"), ("(?:a|", ")"), ("(?:xy", "z)+"), ("", "?"), ("[a&&", "]"), ("(?:b(c", ")*){2}"), ("[", "]")]
+    {
+        let nested = |depth: usize| format!("{}x{}", open.repeat(depth), close.repeat(depth));
+        let refused = (1..600).find(|depth| Pattern::regex(&nested(*depth)).is_err()).unwrap();
+        assert!(refused > 10, "{open}{close}: {refused}");
+        let flaw = Pattern::regex(&nested(250)).unwrap_err();
+        assert!(
+            flaw.message.contains("nested") || flaw.message.contains("bytes when compiled"),
+            "{open}{close}: {flaw:?}"
+        );
+        for depth in refused - 1..refused + 300 {
+            let _ =
+                Pattern::parse(&format!("/{}/", nested(depth))).map(|pattern| super::super::needle::needles(&pattern));
+        }
+    }
+}

@@ -274,7 +274,7 @@ fn anchored(pattern: &str, path: &[Part<'_>], places: &mut Places<'_>) -> Option
         places.error("E111", path, format!("the pattern is longer than {} characters", limits::PATTERN_CHARS_MAX), "");
         return None;
     }
-    match regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(limits::REGEX_BYTES_MAX).build() {
+    match limits::regex(&format!("^(?:{pattern})$")).build() {
         Ok(regex) => Some(regex),
         Err(error) => {
             places.error("E111", path, format!("`{pattern}` is no regular expression: {}", last_line(&error)), "");

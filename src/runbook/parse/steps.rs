@@ -225,7 +225,7 @@ fn outputs(raw: BTreeMap<String, RawOutput>, number: usize, places: &mut Places<
                     places.error("E105", &path, format!("`pattern` is missing in output `{name}`"), "add it");
                     continue;
                 };
-                if let Err(error) = regex::RegexBuilder::new(&pattern).size_limit(limits::REGEX_BYTES_MAX).build() {
+                if let Err(error) = limits::regex(&pattern).build() {
                     let message = format!("`{pattern}` is no regular expression: {}", last_line(&error));
                     places.error("E111", &path, message, "");
                 }

@@ -151,7 +151,7 @@ fn regex_replace(text: String, pattern: String, replacement: String) -> Result<S
 }
 
 fn regex(pattern: &str) -> Result<regex::Regex, Error> {
-    let built = regex::RegexBuilder::new(pattern).size_limit(limits::REGEX_BYTES_MAX).build();
+    let built = limits::regex(pattern).build();
     built.map_err(|error| fail(format!("`{pattern}` is no regular expression: {error}")))
 }
 

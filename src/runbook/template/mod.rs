@@ -8,6 +8,7 @@
 mod filters;
 mod names;
 mod psq;
+mod room;
 mod shq;
 mod value;
 
@@ -131,10 +132,12 @@ pub fn render(source: &str, form: Form, context: &Context) -> Result<String, Ren
 pub fn evaluate(condition: &str, context: &Context) -> Result<bool, RenderError> {
     let value = match names::bare_expression(condition) {
         Some(expression) => {
-            let environment = environment();
-            let compiled = environment.compile_expression(expression);
-            let value = compiled.and_then(|compiled| compiled.eval(context.value()));
-            value.map_err(|error| explain(&error, expression, context))?
+            let evaluated = room::for_expression(expression, || {
+                let environment = environment();
+                let compiled = environment.compile_expression(expression);
+                compiled.and_then(|compiled| compiled.eval(context.value()))
+            });
+            evaluated.map_err(no_room)?.map_err(|error| explain(&error, expression, context))?
         }
         None => Value::from(render(condition, Form::Plain, context)?),
     };
@@ -150,8 +153,8 @@ pub fn evaluate(condition: &str, context: &Context) -> Result<bool, RenderError>
 
 /// What is wrong with the syntax of a template, if anything: the message and the line in it.
 pub fn syntax_error(source: &str) -> Option<(String, usize)> {
-    let error = environment().template_from_str(source).err()?;
-    Some((describe(&error), error.line().unwrap_or(1)))
+    let error = room::for_template(source, || environment().template_from_str(source).err());
+    described(error)
 }
 
 /// The same for a condition.
@@ -159,9 +162,16 @@ pub fn condition_syntax_error(condition: &str) -> Option<(String, usize)> {
     match names::bare_expression(condition) {
         None => syntax_error(condition),
         Some(expression) => {
-            let error = environment().compile_expression(expression).err()?;
-            Some((describe(&error), error.line().unwrap_or(1)))
+            let error = room::for_expression(expression, || environment().compile_expression(expression).err());
+            described(error)
         }
+    }
+}
+
+fn described(read: Result<Option<Error>, room::Flaw>) -> Option<(String, usize)> {
+    match read {
+        Ok(error) => error.map(|error| (describe(&error), error.line().unwrap_or(1))),
+        Err(flaw) => Some(flaw),
     }
 }
 
@@ -222,8 +232,8 @@ fn run(source: &str, form: Form, context: &Context, values: &Values, stop: Stop)
             }
         }
     });
-    let template = environment.template_from_str(source).map_err(|error| explain(&error, source, context))?;
-    template.render(context.value()).map_err(|error| {
+    let rendered = room::for_template(source, || environment.template_from_str(source)?.render(context.value()));
+    rendered.map_err(no_room)?.map_err(|error| {
         let expression = error.range().map(|range| names::enclosing(source, range.start)).unwrap_or_default();
         match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             None => explain(&error, source, context),
@@ -274,6 +284,10 @@ fn explain(error: &Error, source: &str, context: &Context) -> RenderError {
 fn undefined(expression: &str, context: &Context, line: Option<usize>) -> RenderError {
     let (name, message) = undefined_path(expression, &context.value());
     RenderError { line, ..plain_error(name, message) }
+}
+
+fn no_room((message, line): room::Flaw) -> RenderError {
+    RenderError { line: Some(line), ..plain_error(String::new(), message) }
 }
 
 fn plain_error(name: String, message: String) -> RenderError {

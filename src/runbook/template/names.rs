@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use minijinja::Value;
 
+use super::room;
 use super::value::{CLOSE, OPEN, Place};
 
 /// The names that a template takes from its context.
@@ -26,15 +27,17 @@ impl Names {
 /// The names that `source` uses; none when its syntax is wrong.
 pub fn names(source: &str) -> Names {
     let mut whole = source.to_owned();
-    let code = blocks(source).into_iter().filter(|block| !matches!(block, Block::Text(_)));
+    let code = blocks(source).into_iter().filter(|block| matches!(block, Block::Print(_) | Block::Tag(_)));
     for block in code.collect::<Vec<_>>().into_iter().rev() {
         let start = offset(source, block.source());
         whole.replace_range(start..start + block.source().len(), &without_slices(block.source()));
     }
-    match super::environment().template_from_str(&whole) {
-        Ok(template) => Names::of(template.undeclared_variables(true)),
-        Err(_) => Names::default(),
-    }
+    let names = room::for_template(&whole, || {
+        let environment = super::environment();
+        let template = environment.template_from_str(&whole);
+        template.map(|template| Names::of(template.undeclared_variables(true))).ok()
+    });
+    names.ok().flatten().unwrap_or_default()
 }
 
 /// The names that a condition uses; none when its syntax is wrong.
@@ -46,10 +49,13 @@ pub fn names_of_condition(condition: &str) -> Names {
 }
 
 fn names_of_expression(expression: &str) -> Names {
-    match super::environment().compile_expression(&without_slices(expression)) {
-        Ok(compiled) => Names::of(compiled.undeclared_variables(true)),
-        Err(_) => Names::default(),
-    }
+    let names = room::for_expression(expression, || {
+        let environment = super::environment();
+        let code = without_slices(expression);
+        let compiled = environment.compile_expression(&code);
+        compiled.map(|compiled| Names::of(compiled.undeclared_variables(true))).ok()
+    });
+    names.ok().flatten().unwrap_or_default()
 }
 
 /// The same expressions with each slice (`a[1:2]`) as a subscript (`a[1-0-2]`): `undeclared_variables` of minijinja 3.0
@@ -100,7 +106,7 @@ pub(super) fn enclosing(source: &str, at: usize) -> &str {
     let start = |inner: &str| offset(source, inner);
     blocks(source)
         .into_iter()
-        .filter(|block| !matches!(block, Block::Text(_)))
+        .filter(|block| matches!(block, Block::Print(_) | Block::Tag(_)))
         .map(|block| block.source())
         .find(|inner| (start(inner)..=start(inner) + inner.len()).contains(&at))
         .unwrap_or(source)
@@ -211,7 +217,7 @@ pub(super) fn outline(source: &str) -> (String, Vec<(Place, String)>, Vec<String
     for block in blocks(source) {
         match block {
             Block::Text(own) => text.push_str(own),
-            Block::Tag(_) => {}
+            Block::Tag(_) | Block::Unclosed(_) => {}
             Block::Print(expression) => {
                 let last = expression.trim_end_matches('-').rsplit('|').next().unwrap_or_default().trim();
                 let place = if matches!(last, "shq" | "psq") { Place::Quoted } else { Place::Raw };
@@ -224,22 +230,25 @@ pub(super) fn outline(source: &str) -> (String, Vec<(Place, String)>, Vec<String
     (text, values, expressions)
 }
 
-enum Block<'a> {
+pub(super) enum Block<'a> {
     Text(&'a str),
     Print(&'a str),
     /// `{% … %}` and `{# … #}`.
     Tag(&'a str),
+    /// What opens one that does not end, and all that follows; it comes again as text.
+    Unclosed(&'a str),
 }
 
 impl<'a> Block<'a> {
-    fn source(&self) -> &'a str {
+    pub(super) fn source(&self) -> &'a str {
         match self {
             Self::Text(text) | Self::Print(text) | Self::Tag(text) => text,
+            Self::Unclosed(_) => "",
         }
     }
 }
 
-fn blocks(source: &str) -> Vec<Block<'_>> {
+pub(super) fn blocks(source: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut rest = source;
     while let Some(start) = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min() {
@@ -252,8 +261,9 @@ fn blocks(source: &str) -> Vec<Block<'_>> {
             _ => "#}",
         };
         let Some(end) = end_of(inner, close, open != "{#") else {
-            rest = inner;
-            continue;
+            blocks.push(Block::Unclosed(block));
+            rest = block;
+            break;
         };
         let (inner, after) = inner.split_at(end);
         let after = after.get(2..).unwrap_or_default();

@@ -268,3 +268,66 @@ fn quoting_can_be_checked_without_values() {
     assert!(hint.contains("backquotes"));
     assert_eq!(printed("a {{ x }}\n{{ y | shq }}"), [("x".to_owned(), 1), ("y | shq".to_owned(), 2)]);
 }
+
+/// Threads of tests have 2 MiB of stack, as those of an engine.
+#[test]
+fn no_chain_of_operators_fills_the_stack() {
+    let context = Context::new(&json!({"x": 1}));
+    let chains: [(&str, &str, &str); 16] = [
+        ("x", "+x", ""),
+        ("x", "~x", ""),
+        ("x", " and x", ""),
+        ("x", " if x else x", ""),
+        ("x", ".a", ""),
+        ("x", "[0]", ""),
+        ("x", "|e", ""),
+        ("x", "()", ""),
+        ("x", "<x", ""),
+        ("", "-", "x"),
+        ("", "not ", "x"),
+        ("", "(", "x"),
+        ("", "[", "x"),
+        ("", "{'a':", "x"),
+        ("", "x**", "x"),
+        ("x", " is defined", ""),
+    ];
+    for (first, link, last) in chains {
+        for count in [1, 20, 120, 149, 300, 3_000, 9_000] {
+            let expression = format!("{first}{}{last}", link.repeat(count));
+            let closing = |open: &str| if link.starts_with(open) { 1 } else { 0 } * count;
+            let closed = format!(
+                "{expression}{}{}{}",
+                ")".repeat(closing("(")),
+                "]".repeat(closing("[") * usize::from(first.is_empty())),
+                "}".repeat(closing("{"))
+            );
+            for source in [
+                format!("{{{{ {expression} }}}}"),
+                format!("{{{{ {closed} }}}}"),
+                format!("a {{{{ {expression}"),
+                format!("{{% if {closed} %}}{{% endif %}}"),
+            ] {
+                let _ = (render(&source, Form::Plain, &context), syntax_error(&source), names(&source));
+            }
+            let _ = (evaluate(&closed, &context), condition_syntax_error(&closed), names_of_condition(&closed));
+        }
+    }
+    let nested = |count: usize| {
+        format!("{}{{{{ {}x }}}}{}", "{% if x %}".repeat(count), "x|e+".repeat(100), "{% endif %}".repeat(count))
+    };
+    for count in [1, 20, 100, 149, 290] {
+        let _ = (render(&nested(count), Form::Plain, &context), names(&nested(count)));
+    }
+    let error = render(&format!("a\n{{{{ {}x }}}}", "x+".repeat(5_000)), Form::Plain, &context).unwrap_err();
+    assert_eq!(error.line, Some(2));
+    assert!(
+        error.message.starts_with("an expression of 10003 bytes is too long, at most 8192 are"),
+        "{}",
+        error.message
+    );
+    assert_eq!(render(&format!("{{{{ {}x }}}}", "x+".repeat(4_000)), Form::Plain, &context).unwrap(), "4001");
+    let long = "x + ".repeat(20_000);
+    assert_eq!(render(&long, Form::Plain, &context).unwrap(), long, "outside of tags");
+    let (message, line) = syntax_error(&format!("a\n{{{{ x }}}}\n{{{{ {long}")).unwrap();
+    assert_eq!((message.as_str(), line), ("this `{{`, `{%` or `{#` is not closed", 3));
+}
