@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq;
 
 use super::client;
 use super::error::ApiError;
+use super::front;
 use super::routes::{self, Access};
 use crate::config::ApiToken;
 use crate::engine::Engine;
@@ -54,6 +55,7 @@ pub async fn guard(
         Ok(person) => {
             if let Some(person) = person {
                 request.extensions_mut().insert(person);
+                front::meet(request.request());
             }
             next.call(request).await.map(ServiceResponse::map_into_boxed_body)
         }

@@ -15,7 +15,7 @@ use actix_web::http::header::{
 };
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, ResponseError, web};
+use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
 
 use super::auth::Person;
 use super::connection::Acquaintance;
@@ -26,6 +26,13 @@ use crate::engine::Engine;
 
 /// Marks a request whose sender is proved by other means than a [`Person`]'s: a source's.
 pub(super) struct Proved;
+
+/// The request has proved who sends it: its connection may stay, however long the answer takes.
+pub(super) fn meet(request: &HttpRequest) {
+    if let Some(acquaintance) = request.conn_data::<Arc<Acquaintance>>() {
+        acquaintance.meet();
+    }
+}
 
 /// What every answer bears, unless its handler says otherwise.
 const HEADERS: [(HeaderName, &str); 8] = [
@@ -65,7 +72,7 @@ pub(super) async fn guard(
     let is_secure = acquaintance.as_ref().is_some_and(|acquaintance| acquaintance.is_secure);
     dress(response.headers_mut(), &config, is_secure);
     match acquaintance {
-        Some(acquaintance) if is_proved => acquaintance.meet(),
+        Some(_) if is_proved => {}
         acquaintance => {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
             // The server has read on perhaps: a pipeline is answered, but nothing in it is done.

@@ -17,7 +17,7 @@ use super::body::{self, BodyError, Bounds, Rooms};
 use super::client;
 use super::connection::Acquaintance;
 use super::error::ApiError;
-use super::front::Proved;
+use super::front::{self, Proved};
 use crate::alert::wire::WireError;
 use crate::config::{Config, Source};
 use crate::engine::Engine;
@@ -114,6 +114,7 @@ async fn take(
         return Err(unauthenticated());
     }
     request.extensions_mut().insert(Proved);
+    front::meet(request);
     let incoming = Incoming {
         source: source.name.clone(),
         body,
