@@ -33,6 +33,8 @@ use world::World;
 const ROUNDS: u64 = 2;
 /// How long engines are killed in one round.
 const FAULTS: Duration = Duration::from_secs(9);
+/// In so many rounds each of the named points has ended an engine.
+const ROUNDS_FOR_ALL_POINTS: u64 = 50;
 
 #[test]
 fn sqlite_loses_nothing_and_does_nothing_twice() {
@@ -80,4 +82,8 @@ fn rounds(database: &str, replicas: usize, storage: impl Fn() -> Option<String> 
             });
         }
     });
+    let ended = std::mem::take(&mut *world::ended_at());
+    eprintln!("{database}: ended at the named points: {ended:?}");
+    let never: Vec<_> = douse::failpoint::ALL.iter().filter(|name| !ended.contains_key(*name)).collect();
+    assert!(rounds < ROUNDS_FOR_ALL_POINTS || never.is_empty(), "no engine ended at {never:?}: is it still passed?");
 }

@@ -1,11 +1,12 @@
 //! One round: the hosts, the engines, and who kills them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use oorandom::Rand64;
@@ -20,6 +21,8 @@ use super::{below, check};
 
 /// Servers of the inventory; one sshd plays all of them, and each command names its own.
 pub const SERVERS: usize = 4;
+/// The variable that arms one of the named points.
+const FAILPOINT: &str = "DOUSE_FAILPOINT";
 /// A step: name, seconds, exit code, idempotent.
 type Step = (&'static str, &'static str, u8, bool);
 /// Runbooks and their steps.
@@ -204,7 +207,9 @@ fn torment(
 ) {
     while !is_over() {
         let failpoint = failpoint(&mut random);
-        let mut program = engine.spawn_with(&failpoint);
+        let armed: Vec<_> =
+            failpoint.iter().map(|(name, count)| (FAILPOINT.to_owned(), format!("{name}:{count}"))).collect();
+        let mut program = engine.spawn_with(&armed);
         // Longer each time, or a machine that is busy would never get an engine to its first answer.
         let patience = 25 * u64::from(kills.load(Ordering::Relaxed));
         let lives = Duration::from_millis(250 + random.rand_range(0..2_500) + patience);
@@ -216,6 +221,9 @@ fn torment(
             break;
         }
         kills.fetch_add(1, Ordering::Relaxed);
+        if let Some((name, _)) = failpoint.filter(|_| program.has_aborted()) {
+            *ended_at().entry(name).or_default() += 1;
+        }
         match random.rand_range(0..8) {
             0 if !program.has_ended() => drain(&program, &mut random),
             1 if !program.has_ended() => {
@@ -257,13 +265,16 @@ fn cut(url: &str) {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// Nothing, or in a build that has them, one of the named points.
-fn failpoint(random: &mut Rand64) -> Vec<(String, String)> {
+/// Nothing, or in a build that has them, one of the named points and the pass at which it ends the engine.
+fn failpoint(random: &mut Rand64) -> Option<(&'static str, u64)> {
     let (at, count) = (below(random, 2 * douse::failpoint::ALL.len()), 1 + random.rand_range(0..4));
-    match douse::failpoint::ALL.get(at) {
-        Some(name) if cfg!(feature = "failpoints") => vec![("DOUSE_FAILPOINT".to_owned(), format!("{name}:{count}"))],
-        _ => Vec::new(),
-    }
+    douse::failpoint::ALL.get(at).filter(|_| cfg!(feature = "failpoints")).map(|name| (*name, count))
+}
+
+/// How often an engine ended at which point, in all rounds so far.
+pub fn ended_at() -> MutexGuard<'static, BTreeMap<&'static str, u32>> {
+    static ENDED: Mutex<BTreeMap<&'static str, u32>> = Mutex::new(BTreeMap::new());
+    ENDED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn runbook(name: &str, effect: &str) -> String {
