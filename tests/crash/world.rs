@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use douse::failpoint::{
+    ALL, RESULT_COMMITTED, SHUTDOWN_DRAINING, UNDO_INTENDED, UNDO_PERFORMED, UNDO_REATTACHED, UNDO_RECORDED,
+};
 use oorandom::Rand64;
 use tempfile::TempDir;
 
@@ -23,6 +26,17 @@ use super::{below, check};
 pub const SERVERS: usize = 4;
 /// The variable that arms one of the named points.
 const FAILPOINT: &str = "DOUSE_FAILPOINT";
+/// Points that few engines live to pass: each is armed as often again, for its first pass.
+const RARE: [&str; 8] = [
+    RESULT_COMMITTED,
+    UNDO_INTENDED,
+    UNDO_PERFORMED,
+    UNDO_RECORDED,
+    UNDO_REATTACHED,
+    UNDO_REATTACHED,
+    UNDO_REATTACHED,
+    SHUTDOWN_DRAINING,
+];
 /// A step: name, seconds, exit code, idempotent.
 type Step = (&'static str, &'static str, u8, bool);
 /// Runbooks and their steps.
@@ -99,8 +113,11 @@ impl World {
         let turn = (self.engines.len() > 1).then(|| Mutex::new(()));
         std::thread::scope(|scope| {
             for (engine, seed) in self.engines.iter_mut().zip(&self.seeds) {
-                let (seed, turn, kills, is_over) = (*seed, &turn, &kills, &is_over);
-                scope.spawn(move || torment(engine, Rand64::new(u128::from(seed)), turn.as_ref(), is_over, kills));
+                let (seed, turn, kills, is_over, history) = (*seed, &turn, &kills, &is_over, &history);
+                let has_begun = || history.accepted() > 0;
+                scope.spawn(move || {
+                    torment(engine, Rand64::new(u128::from(seed)), turn.as_ref(), is_over, &has_begun, kills);
+                });
             }
             let (history, urls, is_over) = (&history, &urls, &is_over);
             scope.spawn(move || history.post(&mut client, urls, is_over));
@@ -203,6 +220,7 @@ fn torment(
     mut random: Rand64,
     turn: Option<&Mutex<()>>,
     is_over: &(impl Fn() -> bool + ?Sized),
+    has_begun: &(impl Fn() -> bool + ?Sized),
     kills: &AtomicU32,
 ) {
     while !is_over() {
@@ -211,7 +229,7 @@ fn torment(
             failpoint.iter().map(|(name, count)| (FAILPOINT.to_owned(), format!("{name}:{count}"))).collect();
         let mut program = engine.spawn_with(&armed);
         // Longer each time, or a machine that is busy would never get an engine to its first answer.
-        let patience = 25 * u64::from(kills.load(Ordering::Relaxed));
+        let patience = if has_begun() { 25 } else { 250 } * u64::from(kills.load(Ordering::Relaxed));
         let lives = Duration::from_millis(250 + random.rand_range(0..2_500) + patience);
         let begun = Instant::now();
         while begun.elapsed() < lives && !is_over() && !program.has_ended() {
@@ -221,17 +239,18 @@ fn torment(
             break;
         }
         kills.fetch_add(1, Ordering::Relaxed);
-        if let Some((name, _)) = failpoint.filter(|_| program.has_aborted()) {
-            *ended_at().entry(name).or_default() += 1;
-        }
         match random.rand_range(0..8) {
             0 if !program.has_ended() => drain(&program, &mut random),
+            _ if failpoint.is_some_and(|(name, _)| name == SHUTDOWN_DRAINING) => drain(&program, &mut random),
             1 if !program.has_ended() => {
                 if let Some(Ok(_turn)) = turn.map(Mutex::try_lock) {
                     pause(&program, is_over);
                 }
             }
             _ => {}
+        }
+        if let Some((name, _)) = failpoint.filter(|_| program.has_aborted()) {
+            *ended_at().entry(name).or_default() += 1;
         }
         program.kill();
         std::thread::sleep(Duration::from_millis(random.rand_range(0..200)));
@@ -267,8 +286,10 @@ fn cut(url: &str) {
 
 /// Nothing, or in a build that has them, one of the named points and the pass at which it ends the engine.
 fn failpoint(random: &mut Rand64) -> Option<(&'static str, u64)> {
-    let (at, count) = (below(random, 2 * douse::failpoint::ALL.len()), 1 + random.rand_range(0..4));
-    douse::failpoint::ALL.get(at).filter(|_| cfg!(feature = "failpoints")).map(|name| (*name, count))
+    let (at, count) = (below(random, 2 * (ALL.len() + RARE.len())), 1 + random.rand_range(0..4));
+    let rare = RARE.iter().map(|name| (*name, 1));
+    let mut points = ALL.iter().map(|name| (*name, count)).chain(rare);
+    points.nth(at).filter(|_| cfg!(feature = "failpoints"))
 }
 
 /// How often an engine ended at which point, in all rounds so far.
