@@ -60,7 +60,7 @@ pub const PATTERN_CHARS_MAX: usize = 4_096;
 pub const TEMPLATE_FUEL: u64 = 50_000;
 /// Longest `{{ … }}` or `{% … %}` of a template, and longest condition, bytes: what reads them needs stack for each operator.
 pub const TEMPLATE_TAG_BYTES_MAX: usize = 8 * 1024;
-/// A template with more than this in its tags, bytes, or with many brackets is read on a thread with a stack of its own.
+/// A template with more than this in its tags, bytes, or with many brackets is read on a stack of its own.
 pub const TEMPLATE_TAGS_INLINE_BYTES: usize = 512;
 /// Longest rendered command or value, bytes.
 pub const RENDERED_BYTES_MAX: usize = 256 * 1024;

@@ -1,8 +1,6 @@
 //! Stack for templates that need much: minijinja reads, compiles and drops an expression by functions that call themselves, once for
 //! each operator of a chain such as `a + b + c`; only brackets and blocks in one another are bounded by it.
 
-use std::thread;
-
 use super::names::{self, Block};
 use crate::limits::{TEMPLATE_TAG_BYTES_MAX, TEMPLATE_TAGS_INLINE_BYTES};
 
@@ -16,16 +14,16 @@ const OPENED_INLINE: usize = 24;
 pub(super) type Flaw = (String, usize);
 
 /// Runs what reads a template, where the stack suffices for it.
-pub(super) fn for_template<T: Send>(source: &str, act: impl FnOnce() -> T + Send) -> Result<T, Flaw> {
+pub(super) fn for_template<T>(source: &str, act: impl FnOnce() -> T) -> Result<T, Flaw> {
     with_room(&names::blocks(source), act)
 }
 
 /// The same for an expression without anything around it.
-pub(super) fn for_expression<T: Send>(expression: &str, act: impl FnOnce() -> T + Send) -> Result<T, Flaw> {
+pub(super) fn for_expression<T>(expression: &str, act: impl FnOnce() -> T) -> Result<T, Flaw> {
     with_room(&[Block::Tag(expression)], act)
 }
 
-fn with_room<T: Send>(blocks: &[Block<'_>], act: impl FnOnce() -> T + Send) -> Result<T, Flaw> {
+fn with_room<T>(blocks: &[Block<'_>], act: impl FnOnce() -> T) -> Result<T, Flaw> {
     let (mut line, mut in_all, mut opened) = (1, 0, 0);
     for block in blocks {
         let text = match block {
@@ -50,14 +48,5 @@ fn with_room<T: Send>(blocks: &[Block<'_>], act: impl FnOnce() -> T + Send) -> R
     if in_all <= TEMPLATE_TAGS_INLINE_BYTES && opened <= OPENED_INLINE {
         return Ok(act());
     }
-    let name = "template".to_owned();
-    let joined = thread::scope(|scope| {
-        let thread = thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn_scoped(scope, act);
-        thread.map(thread::ScopedJoinHandle::join)
-    });
-    match joined {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(panic)) => std::panic::resume_unwind(panic),
-        Err(error) => Err((format!("there is no thread to read it: {error}"), 1)),
-    }
+    Ok(stacker::grow(STACK_BYTES, act))
 }

@@ -292,7 +292,7 @@ fn no_chain_of_operators_fills_the_stack() {
         ("x", " is defined", ""),
     ];
     for (first, link, last) in chains {
-        for count in [1, 20, 120, 149, 300, 3_000, 9_000] {
+        for count in [1, 20, 149, 300, 9_000] {
             let expression = format!("{first}{}{last}", link.repeat(count));
             let closing = |open: &str| if link.starts_with(open) { 1 } else { 0 } * count;
             let closed = format!(
