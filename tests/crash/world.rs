@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use douse::failpoint::{
-    ALL, RESULT_COMMITTED, SHUTDOWN_DRAINING, UNDO_INTENDED, UNDO_PERFORMED, UNDO_REATTACHED, UNDO_RECORDED,
-};
+use douse::failpoint::{ALL, SHUTDOWN_DRAINING};
 use oorandom::Rand64;
 use tempfile::TempDir;
 
@@ -26,17 +24,6 @@ use super::{below, check};
 pub const SERVERS: usize = 4;
 /// The variable that arms one of the named points.
 const FAILPOINT: &str = "DOUSE_FAILPOINT";
-/// Points that few engines live to pass: each is armed as often again, for its first pass.
-const RARE: [&str; 8] = [
-    RESULT_COMMITTED,
-    UNDO_INTENDED,
-    UNDO_PERFORMED,
-    UNDO_RECORDED,
-    UNDO_REATTACHED,
-    UNDO_REATTACHED,
-    UNDO_REATTACHED,
-    SHUTDOWN_DRAINING,
-];
 /// A step: name, seconds, exit code, idempotent.
 type Step = (&'static str, &'static str, u8, bool);
 /// Runbooks and their steps.
@@ -100,8 +87,8 @@ impl World {
         Self { host, _sshd: sshd, engines, seeds }
     }
 
-    /// Kills for `faults`, lets everything come to rest, and checks. Answers what happened, in words.
-    pub fn run(mut self, random: &mut Rand64, faults: Duration) -> String {
+    /// Kills for `faults`, most often at `focus` if there is one, lets everything come to rest, and checks. Answers what happened, in words.
+    pub fn run(mut self, random: &mut Rand64, faults: Duration, focus: Option<&'static str>) -> String {
         let history = History::default();
         let urls: Vec<String> = self.engines.iter().map(|engine| engine.url.clone()).collect();
         let (are_faults_over, kills) = (AtomicBool::new(false), AtomicU32::new(0));
@@ -116,7 +103,7 @@ impl World {
                 let (seed, turn, kills, is_over, history) = (*seed, &turn, &kills, &is_over, &history);
                 let has_begun = || history.accepted() > 0;
                 scope.spawn(move || {
-                    torment(engine, Rand64::new(u128::from(seed)), turn.as_ref(), is_over, &has_begun, kills);
+                    torment(engine, Rand64::new(u128::from(seed)), turn.as_ref(), is_over, &has_begun, kills, focus);
                 });
             }
             let (history, urls, is_over) = (&history, &urls, &is_over);
@@ -222,15 +209,17 @@ fn torment(
     is_over: &(impl Fn() -> bool + ?Sized),
     has_begun: &(impl Fn() -> bool + ?Sized),
     kills: &AtomicU32,
+    focus: Option<&'static str>,
 ) {
     while !is_over() {
-        let failpoint = failpoint(&mut random);
+        let failpoint = failpoint(&mut random, focus);
         let armed: Vec<_> =
             failpoint.iter().map(|(name, count)| (FAILPOINT.to_owned(), format!("{name}:{count}"))).collect();
         let mut program = engine.spawn_with(&armed);
         // Longer each time, or a machine that is busy would never get an engine to its first answer.
         let patience = if has_begun() { 25 } else { 250 } * u64::from(kills.load(Ordering::Relaxed));
-        let lives = Duration::from_millis(250 + random.rand_range(0..2_500) + patience);
+        let until_it_is_passed = if failpoint.is_some_and(|(name, _)| Some(name) == focus) { 5_000 } else { 0 };
+        let lives = Duration::from_millis(250 + random.rand_range(0..2_500) + patience + until_it_is_passed);
         let begun = Instant::now();
         while begun.elapsed() < lives && !is_over() && !program.has_ended() {
             std::thread::sleep(Duration::from_millis(2));
@@ -285,11 +274,13 @@ fn cut(url: &str) {
 }
 
 /// Nothing, or in a build that has them, one of the named points and the pass at which it ends the engine.
-fn failpoint(random: &mut Rand64) -> Option<(&'static str, u64)> {
-    let (at, count) = (below(random, 2 * (ALL.len() + RARE.len())), 1 + random.rand_range(0..4));
-    let rare = RARE.iter().map(|name| (*name, 1));
-    let mut points = ALL.iter().map(|name| (*name, count)).chain(rare);
-    points.nth(at).filter(|_| cfg!(feature = "failpoints"))
+fn failpoint(random: &mut Rand64, focus: Option<&'static str>) -> Option<(&'static str, u64)> {
+    let (at, count) = (below(random, 2 * ALL.len()), 1 + random.rand_range(0..4));
+    let point = match focus {
+        Some(focus) if at % 4 > 0 => Some((focus, 1)),
+        _ => ALL.get(at).map(|name| (*name, count)),
+    };
+    point.filter(|_| cfg!(feature = "failpoints"))
 }
 
 /// How often an engine ended at which point, in all rounds so far.
