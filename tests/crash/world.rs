@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -238,12 +239,18 @@ fn torment(
             }
             _ => {}
         }
-        if let Some((name, _)) = failpoint.filter(|_| program.has_aborted()) {
+        if let Some((name, _)) = failpoint.filter(|_| has_aborted(&mut program)) {
             *ended_at().entry(name).or_default() += 1;
         }
         program.kill();
         std::thread::sleep(Duration::from_millis(random.rand_range(0..200)));
     }
+}
+
+/// A named point ends its engine in this way.
+fn has_aborted(program: &mut Program) -> bool {
+    const SIGABRT: i32 = 6;
+    program.ended().is_some_and(|status| status.signal() == Some(SIGABRT))
 }
 
 /// A SIGTERM, and the kill before it is done.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -67,16 +67,14 @@ impl Program {
         });
     }
 
-    /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+    /// How it has ended by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().unwrap())
     }
 
-    /// Whether it has ended itself by `abort`.
-    pub fn has_aborted(&mut self) -> bool {
-        const SIGABRT: i32 = 6;
-        let status = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
-        status.is_some_and(|status| status.signal() == Some(SIGABRT))
+    /// Whether it has ended by itself, or was.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.is_none() || self.ended().is_some()
     }
 
     pub fn pid(&self) -> u32 {
