@@ -50,7 +50,7 @@ fn two_replicas_on_postgresql_lose_nothing_and_do_nothing_twice() {
 /// Every fourth round kills at one of the named points above all, each in its turn.
 fn focus(seed: u64) -> Option<&'static str> {
     let turn = usize::try_from(seed / 4).unwrap() % ALL.len();
-    (seed % 4 == 0).then(|| ALL[turn])
+    seed.is_multiple_of(4).then(|| ALL[turn])
 }
 
 /// A number below `count`.
