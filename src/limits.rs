@@ -316,3 +316,9 @@ pub const TOKEN_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
 pub const TOKEN_FOR_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// Usable API tokens of one user.
 pub const TOKENS_OF_USER_MAX: i64 = 50;
+/// Servers whose secrets are wrapped anew in one transaction: others wait for it.
+pub const KEYS_ROTATED_TOGETHER: usize = 500;
+/// Largest secret or certificate that the database keeps, bytes: an RSA key of 16,384 bits has 13 kB.
+pub const CREDENTIAL_BYTES_MAX: usize = 64 * 1024;
+/// Secrets that the process remembers in order to take them out of logs and records; older ones go.
+pub const SECRETS_REGISTERED_MAX: usize = 5_000;

@@ -19,6 +19,7 @@ use crate::audit::EventKind;
 use crate::clock::Timestamp;
 use crate::engine::receive::Taken;
 use crate::execution::{RollbackState, Status};
+use crate::secrets::redact::Redacting;
 use crate::store::DecisionVerdict;
 use crate::transport::RefusalKind;
 use crate::words::words;
@@ -33,12 +34,12 @@ words! {
     }
 }
 
-/// Starts logging to standard error. `level` is a word (`info`) or a filter (`info,douse::transport=debug`).
+/// Starts logging to standard error, without secrets. `level` is a word (`info`) or a filter (`info,douse::transport=debug`).
 pub fn start_log(level: &str, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| {
         format!("--log.level: `{level}`: {error}; write error, warn, info, debug or trace, or MODULE=LEVEL,…")
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Redacting(std::io::stderr()));
     let started = match format {
         LogFormat::Text => {
             let is_coloured =

@@ -68,6 +68,16 @@ words! {
         ServerCreated = "SERVER_CREATED",
         ServerUpdated = "SERVER_UPDATED",
         ServerDeleted = "SERVER_DELETED",
+        /// What a server is logged in to with was changed; the event names fields, never values.
+        CredentialsChanged = "CREDENTIALS_CHANGED",
+        /// A connection to a server was tested.
+        ServerTested = "SERVER_TESTED",
+        /// A master key seals what is new from now on.
+        EncryptionKeyAdded = "ENCRYPTION_KEY_ADDED",
+        /// Nothing is sealed under a master key any more.
+        EncryptionKeyRetired = "ENCRYPTION_KEY_RETIRED",
+        /// Secrets were wrapped anew, by the current master key.
+        KeysRotated = "KEYS_ROTATED",
         /// Maintenance of a server was switched on or off.
         MaintenanceChanged = "MAINTENANCE_CHANGED",
         /// A runbook's content is new: it got a version.

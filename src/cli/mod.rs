@@ -18,7 +18,9 @@ pub mod exit;
 mod explain;
 mod follow;
 mod healthcheck;
+mod import;
 mod init;
+mod keys;
 mod login;
 pub mod output;
 mod password;
@@ -29,6 +31,7 @@ mod runbooks;
 mod saved;
 mod scan_keys;
 mod schema;
+mod secret_args;
 mod serve;
 mod servers;
 mod time;
@@ -63,6 +66,7 @@ enum Command {
     Alerts(alerts::Alerts),
     Runbooks(runbooks::Runbooks),
     Servers(servers::Servers),
+    Keys(keys::Keys),
     Blackouts(blackouts::Blackouts),
     Breakers(breakers::Breakers),
     Pause(pause::Pause),
@@ -91,6 +95,7 @@ impl Command {
             Self::Alerts(command) => command.run().await,
             Self::Runbooks(command) => command.run().await,
             Self::Servers(command) => command.run().await,
+            Self::Keys(command) => command.run().await,
             Self::Blackouts(command) => command.run().await,
             Self::Breakers(command) => command.run().await,
             Self::Pause(command) => command.run().await,

@@ -16,7 +16,7 @@ use crate::alert::{Alert, AlertStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::policy::read::runbook_paths;
-use crate::inventory::{self, Auth, Inventory, Server, Unresolved, allowed};
+use crate::inventory::{self, Auth, Inventory, Protocol, Server, Unresolved, allowed};
 use crate::problem::Severity;
 use crate::runbook::check::{self, render};
 use crate::runbook::model::Runbook;
@@ -254,7 +254,10 @@ fn imagined(name: &str, runbook: &Runbook) -> Server {
         group: None,
         environment: None,
         is_paused: false,
-        become_password_file: None,
+        protocol: Protocol::Ssh,
+        become_password: None,
+        bastion: None,
+        via: None,
     }
 }
 

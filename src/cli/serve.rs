@@ -41,6 +41,7 @@ impl Serve {
     /// Starts, reloads on SIGHUP, stops on SIGTERM and SIGINT.
     pub async fn run(self) -> Result<Exit, Failure> {
         telemetry::start_log(&self.log_level, self.log_format).map_err(Failure::error)?;
+        close_memory();
         let failed = |error: std::io::Error| Failure::error(format!("signals cannot be waited for: {error}"));
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -88,5 +89,21 @@ impl Serve {
             set("DOUSE_STORAGE__URL", url.clone());
         }
         variables
+    }
+}
+
+/// Keeps what this process has in memory to itself: no core dump, and no other process of the same user may read it.
+fn close_memory() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps cannot be switched off");
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+            tracing::warn!(%error, "PR_SET_DUMPABLE was refused: other processes of this user can read the memory");
+        }
     }
 }

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::{ClientArgs, segment};
 use super::executions::Reason;
 use super::exit::{Exit, Failure};
+use super::import::Import;
 use super::output::{Column, OutputArgs, column, text, wide};
 use super::scan_keys::ScanKeys;
+use super::secret_args::SecretArgs;
 
 /// Look at servers, test them, put them under maintenance
 #[derive(Args, Debug)]
@@ -41,6 +44,9 @@ enum Command {
         name: String,
     },
     ScanKeys(ScanKeys),
+    Import(Import),
+    /// Change what a server is logged in to with; what is not named stays
+    Credentials(Box<Credentials>),
     /// While a server is under maintenance, runs on it need a person's yes
     Maintenance {
         state: Switch,
@@ -61,17 +67,29 @@ enum Switch {
 }
 
 #[derive(Args, Debug)]
+struct Credentials {
+    name: String,
+    #[command(flatten)]
+    secrets: SecretArgs,
+    /// Take one away: private_key, passphrase, certificate, password, become_password; may be given several times
+    #[arg(long, value_name = "SECRET")]
+    remove: Vec<String>,
+}
+
+#[derive(Args, Debug)]
 struct Add {
     name: String,
     /// Address or DNS name; the name if not given
     #[arg(long)]
     hostname: Option<String>,
-    #[arg(long, default_value_t = 22)]
-    port: u16,
+    /// 22 if not given, 5986 for winrm
+    #[arg(long)]
+    port: Option<u16>,
     #[arg(long)]
     username: String,
-    #[arg(long, default_value = "linux")]
-    os_type: String,
+    /// linux if not given, windows for winrm
+    #[arg(long)]
+    os_type: Option<String>,
     /// Private key: the name of a file in the folder `credentials` beside the engine's configuration
     #[arg(long, group = "login")]
     key_file: Option<PathBuf>,
@@ -81,6 +99,23 @@ struct Add {
     /// File with the password, in the same folder
     #[arg(long, group = "login")]
     password_file: Option<PathBuf>,
+    /// File with the key's OpenSSH certificate, in the same folder
+    #[arg(long, requires = "key_file")]
+    certificate_file: Option<PathBuf>,
+    /// File with sudo's password, in the same folder
+    #[arg(long)]
+    become_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    secrets: SecretArgs,
+    /// Name of the server through which this one is reached
+    #[arg(long)]
+    bastion: Option<String>,
+    /// ssh, or winrm (kept for a release to come: nothing can be run over it yet)
+    #[arg(long, default_value = "ssh")]
+    protocol: String,
+    /// Of the Active Directory, for winrm
+    #[arg(long)]
+    domain: Option<String>,
     /// The host's key, as `douse servers scan-keys` prints it; may be given several times
     #[arg(long = "host-key", value_name = "KEY")]
     host_keys: Vec<String>,
@@ -103,6 +138,7 @@ const COLUMNS: &[Column] = &[
     wide("environment", |i| text(i, "environment")),
     wide("os", |i| text(i, "os_type")),
     wide("login", |i| text(i, "auth_type")),
+    wide("bastion", |i| text(i, "bastion")),
     wide("tested", |i| super::time::short(&text(i, "last_connection_test"))),
     wide("id", |i| text(i, "id")),
 ];
@@ -126,8 +162,17 @@ impl Servers {
                 self.output.one(&server, "name", show)?;
             }
             Command::Add(add) => {
-                let server = client.post("servers", &add.body()).await?;
+                let server = client.post("servers", &add.body()?).await?;
                 self.output.one(&server, "name", show)?;
+            }
+            Command::Import(import) => return import.run(&client, &self.output).await,
+            Command::Credentials(change) => {
+                let mut body = Map::new();
+                change.secrets.put(&mut body)?;
+                body.extend(change.remove.iter().map(|name| (name.clone(), Value::Null)));
+                let path = format!("/api/v1/{}", at(&change.name, "/credentials"));
+                let answer = client.send(Method::PUT, &path, &[], Some(&Value::Object(body)), &[]).await?;
+                self.output.one(&client.accept(answer)?, "name", show)?;
             }
             Command::Test { name } => {
                 let answer = client.post(&at(&name, "/test"), &json!({})).await?;
@@ -150,23 +195,34 @@ impl Servers {
 }
 
 impl Add {
-    fn body(self) -> Value {
-        let auth_type = match (&self.key_file, &self.password_file) {
-            (Some(_), _) => "key",
-            (None, Some(_)) => "password",
-            (None, None) => "agent",
+    fn body(self) -> Result<Value, Failure> {
+        let has_key = self.key_file.is_some() || self.secrets.private_key.is_some();
+        let has_password = self.password_file.is_some() || self.secrets.password_from.is_some();
+        let auth_type = match (has_key, has_password) {
+            (true, _) => "key",
+            (false, true) => "password",
+            (false, false) => "agent",
         };
         let mut body = Map::new();
+        self.secrets.put(&mut body)?;
         let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
         put("hostname", self.hostname.unwrap_or_else(|| self.name.clone()).into());
         put("name", self.name.into());
-        put("port", self.port.into());
         put("username", self.username.into());
-        put("os_type", self.os_type.into());
+        put("protocol", self.protocol.into());
         put("auth_type", auth_type.into());
         put("host_keys", self.host_keys.into());
         put("tags", self.tags.into());
-        for (key, value) in [("group", self.group), ("environment", self.environment)] {
+        if let Some(port) = self.port {
+            put("port", port.into());
+        }
+        for (key, value) in [
+            ("os_type", self.os_type),
+            ("group", self.group),
+            ("environment", self.environment),
+            ("bastion", self.bastion),
+            ("domain", self.domain),
+        ] {
             if let Some(value) = value {
                 put(key, value.into());
             }
@@ -174,13 +230,15 @@ impl Add {
         for (key, value) in [
             ("key_file", self.key_file),
             ("passphrase_file", self.passphrase_file),
+            ("certificate_file", self.certificate_file),
             ("password_file", self.password_file),
+            ("become_password_file", self.become_password_file),
         ] {
             if let Some(value) = value {
                 put(key, value.display().to_string().into());
             }
         }
-        Value::Object(body)
+        Ok(Value::Object(body))
     }
 }
 
@@ -203,6 +261,8 @@ fn show(server: &Value) -> String {
         ("username", "username"),
         ("os", "os_type"),
         ("login", "auth_type"),
+        ("stored", "stored_secrets"),
+        ("bastion", "bastion"),
         ("host keys", "host_keys"),
         ("group", "group"),
         ("environment", "environment"),

@@ -4,10 +4,10 @@
 //! files named here), and keeps no state: a reload makes a new [`Config`]. Called from `app`, the reload and `check`.
 //!
 //! A key of a feature that is not built yet is refused where leaving it out would change what the operator expects to
-//! happen (`runbooks.git`); others are read and warned of (W231: `storage.retention`, `encryption`,
-//! `prometheus`, `notifications`).
+//! happen (`runbooks.git`); others are read and warned of (W231: `storage.retention`, `prometheus`, `notifications`).
 
 mod blackouts;
+mod encryption;
 mod environment;
 mod limits;
 mod reader;
@@ -24,6 +24,7 @@ mod tree;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -40,6 +41,7 @@ pub use tree::Place;
 
 use crate::problem::Problem;
 use crate::rights::Rights;
+use crate::secrets::{Keyring, redact};
 use crate::words::words;
 
 use reader::{MapReader, Reading};
@@ -53,7 +55,7 @@ pub struct Config {
     pub global: Global,
     pub web: Web,
     pub storage: Storage,
-    /// Read for the release that encrypts; nothing uses it yet.
+    /// `None`: no secret can be kept in the database.
     pub encryption: Option<Encryption>,
     /// Who may send webhooks; names are unique.
     pub sources: Vec<Source>,
@@ -129,7 +131,10 @@ pub struct Retention {
 /// `encryption`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Encryption {
-    pub master_key_file: PathBuf,
+    /// `None` where a check reads no secrets.
+    pub keys: Option<Arc<Keyring>>,
+    /// Where they come from, for messages.
+    pub source: String,
 }
 
 impl Config {
@@ -142,6 +147,17 @@ impl Config {
     /// their sources and tokens are missing from the answer.
     pub fn check(path: &Path, variables: &[(String, String)]) -> Result<Self, Vec<Problem>> {
         Self::read(path, variables, false)
+    }
+
+    /// Has them taken out of logs and records.
+    fn register_secrets(&self) {
+        self.tokens.iter().for_each(|token| redact::register(token.token.expose()));
+        let credentials = self.sources.iter().flat_map(|source| &source.credentials);
+        credentials.filter_map(Credential::secret).for_each(|secret| redact::register(secret.expose()));
+        let url = self.storage.url.expose();
+        if let Some(password) = reqwest::Url::parse(url).ok().and_then(|url| url.password().map(str::to_owned)) {
+            redact::register(&password);
+        }
     }
 
     /// The variables of this process.
@@ -163,6 +179,10 @@ impl Config {
         let reading = Reading {
             base: path.parent().unwrap_or(Path::new("")),
             reads_secrets,
+            credentials_directory: variables
+                .iter()
+                .find(|(name, _)| name == "CREDENTIALS_DIRECTORY")
+                .map(|(_, folder)| PathBuf::from(folder)),
             problems: RefCell::new(problems),
             warnings: RefCell::new(Vec::new()),
         };
@@ -174,7 +194,10 @@ impl Config {
         let Reading { problems, warnings, .. } = reading;
         let mut problems = problems.into_inner();
         match config {
-            Some(config) if problems.is_empty() => Ok(Self { warnings: warnings.into_inner(), ..config }),
+            Some(config) if problems.is_empty() => {
+                config.register_secrets();
+                Ok(Self { warnings: warnings.into_inner(), ..config })
+            }
             _ => {
                 problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
                 Err(problems)

@@ -17,6 +17,8 @@ pub(super) struct Reading<'r> {
     pub(super) base: &'r Path,
     /// Secrets are read from their files; `check` on another machine than the engine's leaves them.
     pub(super) reads_secrets: bool,
+    /// Where systemd puts what `LoadCredential=` names.
+    pub(super) credentials_directory: Option<PathBuf>,
     pub(super) problems: RefCell<Vec<Problem>>,
     pub(super) warnings: RefCell<Vec<Problem>>,
 }
@@ -281,7 +283,9 @@ impl<'r, 'n> MapReader<'r, 'n> {
 
 /// Keys whose value is never shown, not even when it is wrong.
 fn is_secret(key: &str) -> bool {
-    ["token", "password", "secret", "url"].iter().any(|word| key.contains(word)) && !key.ends_with("_file")
+    ["token", "password", "secret", "url", "master_key"].iter().any(|word| key.contains(word))
+        && !key.ends_with("_file")
+        && !key.ends_with("_credential")
 }
 
 fn did_you_mean<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::reader::{At, MapReader, Reading};
 use super::tree::{Node, Value};
-use super::{Config, Encryption, EngineMode, Global, Retention, Secret, Storage, Web};
-use super::{blackouts, limits, rights, sources, tls, tokens};
+use super::{Config, EngineMode, Global, Retention, Secret, Storage, Web};
+use super::{blackouts, encryption, limits, rights, sources, tls, tokens};
 
 /// Prometheus's own ports end here: nobody else's default.
 const LISTEN_ADDRESS: &str = "127.0.0.1:9494";
@@ -23,13 +23,14 @@ pub(super) fn config<'r, 'n>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '
         section(reading, top, "auth", |map| (tokens::read(reading, map), rights::read(reading, map)));
     let web = section(reading, top, "web", |map| web(reading, map));
     let takes_certificates = web.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+    let storage = section(reading, top, "storage", |map| storage(reading, map));
     let config = Config {
         path: path.to_owned(),
         blackouts: blackouts::read(reading, top, global.timezone),
         global,
         web,
-        storage: section(reading, top, "storage", |map| storage(reading, map)),
-        encryption: top.map("encryption", |map| encryption(reading, map)).flatten(),
+        encryption: encryption::read(reading, top, &storage),
+        storage,
         sources: sources::read(reading, top, takes_certificates),
         prometheus_url: top.map("prometheus", |map| map.url("url")).flatten(),
         outbound_allow: section(reading, top, "outbound", |map| networks(reading, map, "allow")),
@@ -163,10 +164,6 @@ fn storage_url(reading: &Reading<'_>, url: At<Secret>) -> Option<Secret> {
     }
 }
 
-fn encryption(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Option<Encryption> {
-    map.required("master_key_file").map(|file| Encryption { master_key_file: reading.path(&file) })
-}
-
 fn runbooks(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Vec<PathBuf> {
     for node in map.list("git").iter().take(1) {
         let problem = node.place.problem("E131", "`runbooks.git` is not built yet: its runbooks would be missing");
@@ -181,7 +178,6 @@ fn paths(reading: &Reading<'_>, map: &mut MapReader<'_, '_>, key: &'static str) 
 
 /// Sections of releases to come: one file may serve several releases, but nobody shall rely on what is not there.
 fn unused(reading: &Reading<'_>, top: &mut MapReader<'_, '_>) {
-    unused_key(reading, top, "encryption", "nothing in the database is encrypted");
     unused_key(reading, top, "prometheus", "nobody asks Prometheus whether an alert went away");
     let channels: &[Node] = top.list("notifications");
     if !channels.is_empty() {

@@ -51,6 +51,16 @@ pub struct Wanted {
     pub spki_sha256: Option<[u8; 32]>,
 }
 
+impl Credential {
+    /// What the sender and Douse share; a certificate is no secret.
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Bearer(secret) | Self::Basic { password: secret, .. } | Self::Hmac { secret, .. } => Some(secret),
+            Self::Certificate(_) => None,
+        }
+    }
+}
+
 pub(super) fn read<'r>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '_>, takes_certificates: bool) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     for (index, node) in top.list("sources").iter().enumerate() {

@@ -5,7 +5,6 @@
 
 mod attempt;
 mod earlier;
-mod mask;
 pub mod output;
 mod places;
 pub(in crate::engine) mod reach;
@@ -32,7 +31,8 @@ use crate::store::leases::{self, Hold};
 use crate::store::pauses::{self, PauseRow};
 use crate::store::{CircuitState, Db, PauseScope, StoreError};
 
-use mask::{MASKED, Mask};
+use crate::secrets::mask::{MASKED, Mask};
+use crate::secrets::redact;
 
 /// Goes on with `id`, which this engine holds, until it is over, waits for a person, or the engine stops.
 ///
@@ -133,6 +133,8 @@ struct Run<'a> {
     /// What later steps may use.
     inputs: StepInputs,
     mask: Mask,
+    /// The log knows the run's secrets as long as it runs.
+    _known: redact::Held,
     cancel: CancellationToken,
     time: Time,
     /// What each write has to show.
@@ -152,8 +154,9 @@ impl<'a> Run<'a> {
         let time = Time::new(&engine.clock);
         let secrets = engine.secrets.of(loaded.row.id);
         let mask = Mask::new(secrets.values().map(String::as_str));
+        let known = redact::hold(secrets.values().map(String::as_str));
         let inputs = StepInputs { execution_id: loaded.row.id.to_string(), now: time.now(), steps, secrets };
-        Self { engine, loaded, inputs, mask, cancel, time, hold, tenure }
+        Self { engine, loaded, inputs, mask, _known: known, cancel, time, hold, tenure }
     }
 
     async fn drive(&mut self) -> Result<(), StoreError> {

@@ -19,6 +19,7 @@ pub mod execute;
 pub mod acts;
 pub mod forget;
 pub mod identity;
+pub mod keys;
 pub mod people;
 pub mod policy;
 pub mod record;

@@ -192,6 +192,24 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The same, with its texts as `show` has them: what a host said may hold a secret.
+    #[must_use]
+    pub fn told_by(self, show: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::BadOutput { code, message } => Self::BadOutput { code, message: show(&message) },
+            Self::NotStarted { reason, message, is_retryable } => {
+                Self::NotStarted { reason, message: show(&message), is_retryable }
+            }
+            Self::Lost(message) => Self::Lost(show(&message)),
+            Self::Rebooted(message) => Self::Rebooted(show(&message)),
+            other @ (Self::Exited(_)
+            | Self::Signalled(_)
+            | Self::TimedOut { .. }
+            | Self::Cancelled { .. }
+            | Self::Unsent { .. }) => other,
+        }
+    }
+
     /// Whether the host may have been changed by it.
     pub const fn may_have_effect(&self) -> bool {
         match self {

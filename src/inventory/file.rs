@@ -14,7 +14,7 @@ use crate::limits;
 use crate::problem::Problem;
 
 /// The keys of a server.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 22] = [
     "name",
     "hostname",
     "port",
@@ -24,6 +24,7 @@ pub const KEYS: [&str; 17] = [
     "auth_type",
     "key_file",
     "passphrase_file",
+    "certificate_file",
     "password_file",
     "become_password_file",
     "host_key",
@@ -32,6 +33,10 @@ pub const KEYS: [&str; 17] = [
     "environment",
     "bastion",
     "is_paused",
+    "winrm_transport",
+    "winrm_use_ssl",
+    "winrm_cert_validation",
+    "domain",
 ];
 
 /// The servers of one file. `file` is its name in problems, `base` the folder from which relative paths are taken.
@@ -160,6 +165,7 @@ impl Reader<'_> {
             "auth_type" => draft.auth_type = self.word(key, value),
             "key_file" => draft.key_file = self.word(key, value),
             "passphrase_file" => draft.passphrase_file = self.word(key, value),
+            "certificate_file" => draft.certificate_file = self.word(key, value),
             "password_file" => draft.password_file = self.word(key, value),
             "become_password_file" => draft.become_password_file = self.word(key, value),
             "host_key" => draft.host_key = self.words(key, value),
@@ -167,21 +173,27 @@ impl Reader<'_> {
             "group" => draft.group = self.word(key, value),
             "environment" => draft.environment = self.word(key, value),
             "bastion" => draft.bastion = self.word(key, value),
-            "is_paused" => match value.value {
-                Value::Bool(is_paused) => draft.is_paused = is_paused,
-                _ => self.add("E103", &value.referenced, "`is_paused` must be `true` or `false`"),
-            },
+            "is_paused" => draft.is_paused = self.truth(key, value).unwrap_or(false),
+            "winrm_transport" => draft.winrm_transport = self.word(key, value),
+            "winrm_use_ssl" => draft.winrm_use_ssl = self.truth(key, value),
+            "winrm_cert_validation" => draft.winrm_cert_validation = self.truth(key, value),
+            "domain" => draft.domain = self.word(key, value),
             "agent" => self.add_hint(
                 "E104",
                 &key.referenced,
                 "unknown key `agent`",
                 "write `auth_type: agent`, which is also what is done without any `…_file`",
             ),
-            "password" | "passphrase" | "become_password" => self.add_hint(
+            "password" | "passphrase" | "become_password" | "private_key" => self.add_hint(
                 "E104",
                 &key.referenced,
                 format!("`{}` may not stand in this file", key.value),
-                format!("put it into a file that only Douse can read, and name that as `{}_file`", key.value),
+                match key.value.as_str() {
+                    "private_key" => {
+                        "put it into a file that only Douse can read, and name that as `key_file`".to_owned()
+                    }
+                    other => format!("put it into a file that only Douse can read, and name that as `{other}_file`"),
+                },
             ),
             other => {
                 let near = KEYS.iter().map(|known| (strsim::damerau_levenshtein(other, known), known)).min();
@@ -201,6 +213,16 @@ impl Reader<'_> {
             other => {
                 let message = format!("`{}` must be a text, not {}", key.value, other.kind());
                 self.add("E103", &value.referenced, message);
+                None
+            }
+        }
+    }
+
+    fn truth(&mut self, key: &Spanned<String>, value: &Spanned<Value>) -> Option<bool> {
+        match value.value {
+            Value::Bool(value) => Some(value),
+            _ => {
+                self.add("E103", &value.referenced, format!("`{}` must be `true` or `false`", key.value));
                 None
             }
         }

@@ -5,14 +5,18 @@
 //! command line.
 
 pub mod allowed;
+pub mod draft;
 pub mod file;
 pub mod host_key;
+pub mod import;
 pub mod resolve;
+pub mod secret;
 pub mod server;
 
 pub use allowed::NotAllowed;
 pub use resolve::{Inventory, Unresolved};
-pub use server::{Auth, Server};
+pub use secret::SecretAt;
+pub use server::{Auth, Protocol, Server};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Server;
+use super::{Protocol, Server};
 
 /// All servers, by every name under which an alert may call them.
 #[derive(Clone, Debug, Default)]
@@ -21,10 +21,27 @@ pub struct Inventory {
     group_sizes: BTreeMap<Option<String>, usize>,
 }
 
-/// Two servers with one name (upper and lower case do not tell names apart).
+/// Why servers make no inventory.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("two servers are called `{0}`; rename one")]
-pub struct DuplicateServer(pub String);
+pub enum InventoryError {
+    /// Two servers with one name (upper and lower case do not tell names apart).
+    #[error("two servers are called `{0}`; rename one")]
+    Duplicate(String),
+    /// A bastion that is no server.
+    #[error(
+        "server `{server}` is reached through `{bastion}`, which is not in the inventory: add it, or change `bastion`"
+    )]
+    UnknownBastion { server: String, bastion: String },
+    /// A bastion that cannot be jumped through.
+    #[error("server `{server}` is reached through `{bastion}`, which does not speak SSH")]
+    BastionProtocol { server: String, bastion: String },
+    /// One bastion behind another without end, or nearly so.
+    #[error("server `{0}` is reached through a circle of bastions, or through more than {BASTIONS_MAX}")]
+    BastionChain(String),
+}
+
+/// Bastions between Douse and a server.
+pub const BASTIONS_MAX: usize = 4;
 
 /// Why a value does not name exactly one server.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,18 +53,64 @@ pub enum Unresolved {
 }
 
 impl Inventory {
-    /// An inventory of these servers.
-    pub fn new(servers: impl IntoIterator<Item = Server>) -> Result<Self, DuplicateServer> {
+    /// An inventory of these servers, each with the bastions through which it is reached.
+    pub fn new(servers: impl IntoIterator<Item = Server>) -> Result<Self, InventoryError> {
         let mut inventory = Self::default();
+        let mut declared: BTreeMap<String, Server> = BTreeMap::new();
         for server in servers {
             let key = server.name.to_ascii_lowercase();
             inventory.by_host.entry(canonical(&server.hostname)).or_default().push(key.clone());
             *inventory.group_sizes.entry(server.group.clone()).or_default() += 1;
-            if let Some(before) = inventory.by_name.insert(key, Arc::new(server)) {
-                return Err(DuplicateServer(before.name.clone()));
+            if let Some(before) = declared.insert(key, server) {
+                return Err(InventoryError::Duplicate(before.name));
             }
         }
+        for key in declared.keys() {
+            inventory.settle(key, &declared, 0)?;
+        }
         Ok(inventory)
+    }
+
+    /// Puts the server of that name in, after the bastions before it.
+    fn settle(
+        &mut self,
+        key: &str,
+        declared: &BTreeMap<String, Server>,
+        depth: usize,
+    ) -> Result<Arc<Server>, InventoryError> {
+        if let Some(known) = self.by_name.get(key) {
+            // One that was settled from here before may stand behind bastions of its own.
+            let behind = std::iter::successors(known.via.as_ref(), |server| server.via.as_ref()).count();
+            return if depth + behind > BASTIONS_MAX {
+                Err(InventoryError::BastionChain(known.name.clone()))
+            } else {
+                Ok(Arc::clone(known))
+            };
+        }
+        let Some(server) = declared.get(key) else { return Err(InventoryError::BastionChain(key.to_owned())) };
+        let mut server = server.clone();
+        if let Some(bastion) = &server.bastion {
+            let names = || (server.name.clone(), bastion.clone());
+            if depth >= BASTIONS_MAX {
+                return Err(InventoryError::BastionChain(server.name));
+            }
+            let next = bastion.to_ascii_lowercase();
+            match declared.get(&next) {
+                None => {
+                    let (server, bastion) = names();
+                    return Err(InventoryError::UnknownBastion { server, bastion });
+                }
+                Some(other) if other.protocol != Protocol::Ssh => {
+                    let (server, bastion) = names();
+                    return Err(InventoryError::BastionProtocol { server, bastion });
+                }
+                Some(_) => {}
+            }
+            server.via = Some(self.settle(&next, declared, depth + 1)?);
+        }
+        let server = Arc::new(server);
+        self.by_name.insert(key.to_owned(), Arc::clone(&server));
+        Ok(server)
     }
 
     /// The one server that `value` (an `instance`: `host`, `host:port`, `[v6]:port`, a bare IPv6 address, a URL, a

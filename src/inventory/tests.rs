@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::file::parse;
 use super::resolve::host_and_port;
-use super::{Auth, Inventory, Server, Unresolved};
+use super::{Auth, Inventory, Protocol, SecretAt, Server, Unresolved};
 use crate::runbook::model::OsType;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
@@ -24,8 +24,15 @@ pub(crate) fn server(name: &str, hostname: &str, port: u16) -> Server {
         group: None,
         environment: None,
         is_paused: false,
-        become_password_file: None,
+        protocol: Protocol::Ssh,
+        become_password: None,
+        bastion: None,
+        via: None,
     }
+}
+
+fn file(path: &str) -> SecretAt {
+    SecretAt::File(path.into())
 }
 
 fn read(text: &str) -> Result<Vec<Server>, Vec<String>> {
@@ -49,13 +56,13 @@ fn every_key_is_read_and_paths_are_relative_to_the_file() {
     let servers = read(&text).unwrap();
     let expected = Server {
         username: "ops".into(),
-        auth: Auth::Key { key_file: "/etc/douse/keys/id".into(), passphrase_file: Some("/run/pass".into()) },
+        auth: Auth::Key { key: file("/etc/douse/keys/id"), passphrase: Some(file("/run/pass")), certificate: None },
         host_keys: vec![KEY.into(), format!("{KEY} again")],
         tags: vec!["web".into(), "1".into()],
         group: Some("front".into()),
         environment: Some("prod".into()),
         is_paused: true,
-        become_password_file: Some("/etc/douse/sudo".into()),
+        become_password: Some(file("/etc/douse/sudo")),
         ..server("007", "2001:db8::7", 2222)
     };
     assert_eq!(servers, [expected]);

@@ -11,7 +11,7 @@ use super::plan::{self, Plan, PlanError, PlanInput, PlanReason, PlannedAction, T
 use super::ready::{self, ReadyAction, StepInputs, StepResult};
 use crate::alert::{Alert, AlertStatus};
 use crate::execution::StepStatus;
-use crate::inventory::{Auth, Server};
+use crate::inventory::{Auth, Protocol, Server};
 use crate::runbook::model::OsType;
 
 fn runbook(text: &str) -> Runbook {
@@ -45,7 +45,10 @@ fn server() -> Server {
         group: None,
         environment: None,
         is_paused: false,
-        become_password_file: None,
+        protocol: Protocol::Ssh,
+        become_password: None,
+        bastion: None,
+        via: None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::audit::canonical::payload_hash;
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::{Clock, Timestamp};
 use crate::id::{AuditEventId, EpisodeId, ExecutionId};
+use crate::secrets::redact;
 
 /// What runs did and what people did; only ever added to.
 #[derive(Queryable, Selectable, Clone, PartialEq, Debug)]
@@ -70,6 +71,7 @@ pub fn append(db: &mut Db, event: &NewEvent, policy_version: &str, now: Timestam
     let id = AuditEventId::new();
     // The hash is of what is kept, or it could never be verified.
     let payload = without_nul_json(&event.payload).map_err(|error| StoreError::Defect(error.to_string()))?;
+    let payload = redact::json(payload);
     let hash = payload_hash(&payload).map_err(|error| StoreError::Defect(error.to_string()))?;
     let row = NewRow {
         id,

@@ -1,13 +1,15 @@
 //! Servers made through the API, and what operators and tests said about those of `servers.yml`.
 
 use diesel::prelude::*;
+use serde_json::Value;
 
 use super::schema::servers;
-use super::types::cleaned;
+use super::types::{cleaned, without_nul_json};
 use super::{AuthType, ConnectionStatus, Db, Json, ServerOrigin, StoreError, each_backend};
 use crate::clock::Timestamp;
 use crate::id::ServerId;
 use crate::runbook::model::OsType;
+use crate::secrets::redact;
 
 /// A server made through the API, or the state of one that a file declares.
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, PartialEq, Debug)]
@@ -42,6 +44,11 @@ pub struct ServerRow {
     pub created_by: String,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    pub certificate_file: Option<String>,
+    /// Name of the server through which this one is reached.
+    pub bastion: Option<String>,
+    /// How the last test went, part by part.
+    pub last_connection_checks: Option<Json<Value>>,
 }
 
 impl ServerRow {
@@ -76,6 +83,9 @@ impl ServerRow {
             created_by: "servers.yml".to_owned(),
             created_at: now,
             updated_at: now,
+            certificate_file: None,
+            bastion: None,
+            last_connection_checks: None,
         }
     }
 }
@@ -145,15 +155,18 @@ pub fn set_paused(
     Ok(found == 1)
 }
 
-/// How a connection test went. `false` if the server is unknown.
+/// How a connection test went, as a whole and part by part. `false` if the server is unknown.
 pub fn record_test(
     db: &mut Db,
     name: &str,
     status: ConnectionStatus,
     message: &str,
+    checks: Value,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let message = message.replace('\0', "\u{FFFD}");
+    let message = redact::text(&message.replace('\0', "\u{FFFD}")).into_owned();
+    let checks = without_nul_json(&checks).map_err(|error| StoreError::Defect(error.to_string()))?;
+    let checks = Some(Json(redact::json(checks)));
     let found = each_backend!(db, c => diesel::update(servers::table)
         .filter(servers::name.eq(name))
         .filter(servers::removed_at.is_null())
@@ -161,6 +174,7 @@ pub fn record_test(
             servers::last_connection_test.eq(now),
             servers::last_connection_status.eq(status),
             servers::last_connection_message.eq(&message),
+            servers::last_connection_checks.eq(&checks),
         ))
         .execute(c))?;
     Ok(found == 1)

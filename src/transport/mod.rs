@@ -160,6 +160,8 @@ words! {
         Become = "become",
         /// The host has no place to hold an attempt: nothing was run, and it can be run without.
         Nowhere = "nowhere",
+        /// The server speaks a protocol that nothing can be run over yet.
+        Protocol = "protocol",
         /// The command cannot be put into a script: a NUL byte, a wrong variable name.
         Invalid = "invalid",
     }
@@ -213,6 +215,11 @@ pub trait Transport: Send + Sync {
 
     /// Runs one attempt to its end, its time-out, or its cancellation.
     fn run<'a>(&'a self, job: Job, cancel: CancellationToken) -> Boxed<'a, Finished>;
+
+    /// The next connection to this server is a new one, whatever is kept open: for a test of what holds now.
+    fn renew<'a>(&'a self, _server: &'a Arc<Server>) -> Boxed<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// The outcome of these attempts is durable: what their host keeps of them is not needed any more.
     fn forget(&self, _server: &Arc<Server>, _attempt: AttemptId) {}

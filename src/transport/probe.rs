@@ -15,6 +15,8 @@ use crate::words::words;
 words! {
     /// What was looked at, in the order in which one needs the other.
     ProbePart {
+        /// The server through which this one is reached: all of the following of its own.
+        Bastion = "bastion",
         /// Name, TCP, the SSH banner and the handshake.
         Connection = "connection",
         /// The host is the pinned one.
@@ -73,8 +75,11 @@ impl Probe {
         }
     }
 
-    fn new(failed: Option<(ProbePart, String)>) -> Self {
+    fn new(server: &Server, failed: Option<(ProbePart, String)>) -> Self {
         let check = |part| match &failed {
+            _ if part == ProbePart::Bastion && server.via.is_none() => {
+                Check { part, state: ProbeState::Skipped, message: String::new() }
+            }
             Some((at, message)) if *at == part => Check { part, state: ProbeState::Failed, message: message.clone() },
             Some((at, _)) if *at < part => Check { part, state: ProbeState::Skipped, message: String::new() },
             Some(_) | None => Check { part, state: ProbeState::Passed, message: String::new() },
@@ -85,24 +90,33 @@ impl Probe {
 
 /// Looks at `server`.
 pub async fn probe(transport: &dyn Transport, server: &Arc<Server>) -> Probe {
+    // What holds now is asked, not what held when a connection was made.
+    transport.renew(server).await;
+    if let Some(bastion) = &server.via {
+        transport.renew(bastion).await;
+        if let Err(refusal) = transport.reach(bastion).await {
+            let (part, message) = failure(refusal);
+            return Probe::new(server, Some((ProbePart::Bastion, format!("{}: {message}", part.as_str()))));
+        }
+    }
     if let Err(refusal) = transport.reach(server).await {
-        return Probe::new(Some(failure(refusal)));
+        return Probe::new(server, Some(failure(refusal)));
     }
     if let Some(failure) = try_command(transport, server, None).await {
-        return Probe::new(Some(failure));
+        return Probe::new(server, Some(failure));
     }
     match try_command(transport, server, Some("root")).await {
-        None => Probe::new(None),
-        Some((ProbePart::Sudo, message)) if server.become_password_file.is_none() => {
+        None => Probe::new(server, None),
+        Some((ProbePart::Sudo, message)) if server.become_password.is_none() => {
             // Most runbooks need none; one that does will say so itself.
-            let mut probe = Probe::new(None);
+            let mut probe = Probe::new(server, None);
             for check in probe.checks.iter_mut().filter(|check| check.part == ProbePart::Sudo) {
                 check.state = ProbeState::Skipped;
                 check.message = format!("connected and logged in; steps with `become` would be refused: {message}");
             }
             probe
         }
-        Some(failure) => Probe::new(Some(failure)),
+        Some(failure) => Probe::new(server, Some(failure)),
     }
 }
 
@@ -139,7 +153,7 @@ async fn try_command(
 
 fn failure(refusal: Refusal) -> (ProbePart, String) {
     let part = match refusal.kind {
-        RefusalKind::Unreachable | RefusalKind::Handshake => ProbePart::Connection,
+        RefusalKind::Unreachable | RefusalKind::Handshake | RefusalKind::Protocol => ProbePart::Connection,
         RefusalKind::HostKeyUnknown | RefusalKind::HostKeyChanged => ProbePart::HostKey,
         RefusalKind::Authentication | RefusalKind::Credential => ProbePart::Authentication,
         RefusalKind::Session | RefusalKind::Shell | RefusalKind::Invalid | RefusalKind::Nowhere => ProbePart::Shell,
@@ -168,16 +182,16 @@ mod tests {
     async fn the_first_part_that_fails_is_named_and_the_rest_is_not_looked_at() {
         let web = || server("web1", "10.0.0.1", 22);
         let fake = FakeTransport::new();
-        assert_eq!(states(&fake, web()).await, ("+++++".into(), true, "connected and logged in".into()));
+        assert_eq!(states(&fake, web()).await, ("-+++++".into(), true, "connected and logged in".into()));
         fake.set_reachable("web1", false);
         let (word, is_success, summary) = states(&fake, web()).await;
-        assert_eq!((word.as_str(), is_success), ("!----", false));
+        assert_eq!((word.as_str(), is_success), ("-!----", false));
         assert!(summary.starts_with("connection: "), "{summary}");
 
         for (kind, expected) in [
-            (RefusalKind::HostKeyChanged, "+!---"),
-            (RefusalKind::Authentication, "++!--"),
-            (RefusalKind::Shell, "+++!-"),
+            (RefusalKind::HostKeyChanged, "-+!---"),
+            (RefusalKind::Authentication, "-++!--"),
+            (RefusalKind::Shell, "-+++!-"),
         ] {
             let fake = FakeTransport::new();
             fake.on("true", [Answer::refusal(kind, "because")]);
@@ -198,9 +212,10 @@ mod tests {
             ],
         );
         let (word, is_success, summary) = states(&fake, server("web1", "10.0.0.1", 22)).await;
-        assert_eq!((word.as_str(), is_success), ("++++-", true));
+        assert_eq!((word.as_str(), is_success), ("-++++-", true));
         assert!(summary.contains("sudo: no"), "{summary}");
-        let with_password = Server { become_password_file: Some("/p".into()), ..server("web1", "10.0.0.1", 22) };
-        assert_eq!(states(&fake, with_password).await.0, "++++!");
+        let with_password =
+            Server { become_password: Some(std::path::PathBuf::from("/p").into()), ..server("web1", "10.0.0.1", 22) };
+        assert_eq!(states(&fake, with_password).await.0, "-++++!");
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::engine::acts::ActError;
 use crate::engine::identity::{LoginError, SetupError};
+use crate::secrets::redact;
 use crate::store::StoreError;
 
 /// An answer other than what was asked for.
@@ -65,10 +66,10 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let mut body = match &self.more {
-            Some(Value::Object(more)) => Value::Object(more.clone()),
+            Some(Value::Object(more)) => redact::json(Value::Object(more.clone())),
             _ => json!({}),
         };
-        body["error"] = json!({ "code": self.code, "message": self.message });
+        body["error"] = json!({ "code": self.code, "message": redact::text(&self.message) });
         let mut response = HttpResponse::build(self.status);
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header(("WWW-Authenticate", "Bearer realm=\"douse\""));

@@ -11,8 +11,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::api::{
-    acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, quarantine,
-    record, runbooks, servers, sessions, settings, tokens, users,
+    acts, alerts, approvals, audit, blackouts, breakers, credentials, decisions, execute, executions, explain, pauses,
+    quarantine, record, runbooks, servers, sessions, settings, tokens, users,
 };
 use super::{openapi, own, webhook};
 
@@ -74,6 +74,10 @@ use super::{openapi, own, webhook};
         servers::maintenance,
         servers::pause,
         servers::unpause,
+        credentials::set,
+        credentials::remove,
+        credentials::list_keys,
+        credentials::rotate_keys,
         blackouts::list,
         blackouts::create,
         blackouts::show,

@@ -9,8 +9,8 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
 use super::api::{
-    acts, alerts, approvals, audit, blackouts, breakers, decisions, execute, executions, explain, pauses, quarantine,
-    record, runbooks, servers, sessions, settings, tokens, users,
+    acts, alerts, approvals, audit, blackouts, breakers, credentials, decisions, execute, executions, explain, pauses,
+    quarantine, record, runbooks, servers, sessions, settings, tokens, users,
 };
 use super::{openapi, own, webhook};
 use crate::rights::Role;
@@ -90,6 +90,10 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/servers/{id}/pause", OPERATOR),
     ("POST", "/api/v1/servers/{id}/unpause", OPERATOR),
     ("GET", "/api/v1/servers/{id}/executions", VIEWER),
+    ("PUT", "/api/v1/servers/{id}/credentials", ENGINEER),
+    ("DELETE", "/api/v1/servers/{id}/credentials", ENGINEER),
+    ("GET", "/api/v1/keys", ADMIN),
+    ("POST", "/api/v1/keys/rotate", ADMIN),
     ("GET", "/api/v1/blackouts", VIEWER),
     ("POST", "/api/v1/blackouts", ENGINEER),
     ("GET", "/api/v1/blackouts/{id}", VIEWER),
@@ -191,6 +195,10 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(servers::maintenance)
         .service(servers::pause)
         .service(servers::unpause)
+        .service(credentials::set)
+        .service(credentials::remove)
+        .service(credentials::list_keys)
+        .service(credentials::rotate_keys)
         .service(blackouts::list)
         .service(blackouts::create)
         .service(blackouts::show)

@@ -13,6 +13,7 @@ use crate::id::{
     AlertId, AuditEventId, BatchId, BlackoutId, DecisionId, DeliveryId, EpisodeId, ExecutionId, PauseId, ServerId,
     SessionId, StepRunId, TokenId, UserId,
 };
+use crate::inventory::server::WinrmTransport;
 use crate::rights::{Act, Role};
 use crate::runbook::model::{Mode, OsType, Risk, RunbookStatus};
 use crate::store::{
@@ -89,6 +90,7 @@ words!(
     StepStatus,
     Stream,
     Verification,
+    WinrmTransport,
 );
 
 impl PartialSchema for Timestamp {

@@ -12,8 +12,8 @@ use crate::runbook::ready::{self, StepResult};
 use crate::store::attempts::{self, OutputRow};
 use crate::store::{AttemptEnding, Db, StoreError, Stream, steps};
 
-use super::mask::MASKED;
 use super::output::Printed;
+use crate::secrets::mask::MASKED;
 
 /// The results of the steps that are over, by step id.
 pub(super) fn results(db: &mut Db, id: ExecutionId) -> Result<BTreeMap<String, StepResult>, StoreError> {

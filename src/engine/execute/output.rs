@@ -4,6 +4,7 @@
 //! steps. `sensitive` output is never stored: only its hash and its size are.
 
 use crate::audit::canonical::sha256_hex;
+use crate::secrets::mask::Mask;
 use crate::store::attempts::OutputRow;
 use crate::transport::Captured;
 
@@ -22,18 +23,33 @@ pub struct Printed {
 }
 
 impl Printed {
+    /// The text of `captured` as it came: for what later steps do with it, never to be stored.
+    pub(crate) fn unmasked(captured: &Captured) -> Self {
+        Self::shown(captured, [&|text| text.to_owned(); 3])
+    }
+
     /// The text of `captured` with every one of `secrets` masked.
-    pub(crate) fn of(captured: &Captured, mask: &super::mask::Mask) -> Self {
+    pub(crate) fn of(captured: &Captured, mask: &Mask) -> Self {
+        let (whole, head, tail) = (
+            |text: &str| mask.apply(text),
+            |text: &str| mask.apply_to_head(text),
+            |text: &str| mask.apply_to_tail(text),
+        );
+        Self::shown(captured, [&whole, &head, &tail])
+    }
+
+    /// `whole` shows what was not cut, `head` what was before a cut, `tail` what came after it.
+    fn shown(captured: &Captured, [whole, head, tail]: [&dyn Fn(&str) -> String; 3]) -> Self {
         let kept = (captured.head.len() + captured.tail.len()) as u64;
         let is_cut = captured.total > kept;
         let bytes = [captured.head.as_slice(), captured.tail.as_slice()].concat();
         let sha256 = sha256_hex(&bytes);
         if !is_cut {
-            let head = mask.apply(&text(&bytes));
+            let head = whole(&text(&bytes));
             return Self { head, tail: String::new(), total: captured.total, is_cut, sha256 };
         }
-        let head = mask.apply_to_head(&text(&captured.head));
-        let tail = mask.apply_to_tail(&text(&captured.tail));
+        let head = head(&text(&captured.head));
+        let tail = tail(&text(&captured.tail));
         Self { head, tail, total: captured.total, is_cut, sha256 }
     }
 
@@ -71,7 +87,6 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mask::Mask;
     use super::*;
 
     fn captured(head: &[u8], tail: &[u8], total: u64) -> Captured {

@@ -177,7 +177,7 @@ impl Run<'_> {
             let line = format!("Douse: after {} s it {why}", timeout.as_secs());
             finished.stderr.note(&line, planned.step().output_bytes_max);
         }
-        let raw = [&finished.stdout, &finished.stderr].map(|stream| Printed::of(stream, &super::Mask::default()));
+        let raw = [&finished.stdout, &finished.stderr].map(Printed::unmasked);
         let [text, errors] = raw.each_ref().map(Printed::text);
         let (outcome, values) = read(planned, place, attempt::outcome(finished.ending), &text);
         if is_sensitive {
@@ -191,6 +191,7 @@ impl Run<'_> {
         tracing::info!(
             execution = %self.loaded.row.id, step = place_name(&self.loaded, place), %attempt, outcome = told, "attempt ended"
         );
+        let outcome = outcome.told_by(|message| self.mask.apply(message));
         let evidence = if is_sensitive {
             Evidence::Output { stdout: stdout.hidden(), stderr: stderr.hidden() }
         } else {
@@ -207,6 +208,7 @@ impl Run<'_> {
 
     /// Records that nothing holds an attempt on its host.
     async fn unheld(&mut self, place: Place, attempt: AttemptId, reason: String) -> Result<(), StoreError> {
+        let reason = self.mask.apply(&reason);
         tracing::warn!(execution = %self.loaded.row.id, %attempt, reason, "nothing holds this attempt on its host");
         self.engine.metrics.attempt_unheld();
         self.write(move |_, fresh, _| {

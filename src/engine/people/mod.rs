@@ -5,10 +5,13 @@
 
 pub mod blackouts;
 pub mod breakers;
+pub mod credentials;
 pub mod pauses;
 pub mod runbooks;
 pub mod servers;
 pub mod settings;
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -20,30 +23,46 @@ use crate::limits;
 use crate::store::{Db, StoreError, audit, decisions, executions, lock_decisions};
 
 /// Writes a change and its audit event in one transaction.
-async fn change<T: Send + 'static>(
+pub(super) async fn change<T: Send + 'static>(
     engine: &Engine,
     by: &Person,
     write: impl FnOnce(&mut Db, &Author) -> Result<Result<T, ActError>, StoreError> + Send + 'static,
 ) -> Result<T, ActError> {
-    let author =
-        Author { person: by.clone(), policy_version: engine.policy().version.clone(), now: engine.clock.now() };
+    let author = Author {
+        person: by.clone(),
+        policy_version: engine.policy().version.clone(),
+        now: engine.clock.now(),
+        refusal: Arc::default(),
+    };
+    let refusal = Arc::clone(&author.refusal);
     let changed = engine.store.write(move |db| {
         // What people change is what the gates look at.
         lock_decisions(db)?;
         write(db, &author)
     });
-    changed.await?
+    let changed = changed.await;
+    match refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(refusal) => Err(refusal),
+        None => changed?,
+    }
 }
 
 /// Who writes, when, and under which policy.
-struct Author {
-    person: Person,
+pub(super) struct Author {
+    pub(super) person: Person,
     policy_version: String,
-    now: Timestamp,
+    pub(super) now: Timestamp,
+    /// Why everything that was written is taken back.
+    refusal: Arc<Mutex<Option<ActError>>>,
 }
 
 impl Author {
-    fn record(
+    /// The answer to give when the transaction is taken back ([`StoreError::GivenUp`]).
+    pub(super) fn refuse(&self, refusal: ActError) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+    }
+
+    pub(super) fn record(
         &self,
         db: &mut Db,
         kind: EventKind,

@@ -1,6 +1,6 @@
 //! Servers made through the API, maintenance, and connection tests.
 //!
-//! A server's credential is the name of a file in the folder [`CREDENTIALS`] beside the configuration: an engineer who
+//! A server's credential is stored sealed (`credentials`), or is the name of a file in the folder [`CREDENTIALS`] beside the configuration: an engineer who
 //! could name any file of the engine's machine could have its content sent to a host of their own.
 
 use std::path::{Component, Path, PathBuf};
@@ -8,60 +8,186 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{ActError, Engine, Person, change, optional_reason, release};
-use crate::audit::EventKind;
+use super::credentials::{Change, GivenCredentials};
+use super::{ActError, Author, Engine, Person, change, optional_reason, release};
+use crate::audit::{EventKind, NewEvent};
+use crate::engine::keys;
+use crate::engine::policy::{self, Policy};
 use crate::id::{ExecutionId, ServerId};
-use crate::inventory::server::Draft;
-use crate::inventory::{Auth, Server};
+use crate::inventory::draft::{Draft, Fault};
+use crate::inventory::server::Certificate;
+use crate::inventory::{Auth, Inventory, Protocol, SecretAt, Server};
+use crate::secrets::Keyring;
 use crate::store::changes::{self, Changed};
+use crate::store::server_credentials::{self, CredentialsRow};
 use crate::store::servers::{self, ServerRow};
-use crate::store::{AuthType, ConnectionStatus, Db, Json, ServerOrigin, StoreError, target_locks};
-use crate::transport::probe::{Probe, probe};
+use crate::store::{AuthType, ConnectionStatus, Db, Json, ServerOrigin, StoreError, audit, target_locks};
+use crate::transport::probe::{Probe, ProbeState, probe};
 
 /// Folder beside the configuration that holds what servers of the API log in with.
 pub const CREDENTIALS: &str = "credentials";
 
-/// Adds a server, or replaces what is known of one that the API made (`name` says which).
-pub async fn put(engine: &Engine, draft: Draft, replaces: Option<String>, by: &Person) -> Result<ServerRow, ActError> {
+/// Adds a server, or replaces what is known of one that the API made (`name` says which). Credentials that are not given stay
+/// as they are.
+pub async fn put(
+    engine: &Engine,
+    draft: Draft,
+    given: GivenCredentials,
+    replaces: Option<String>,
+    by: &Person,
+) -> Result<ServerRow, ActError> {
     let base = credentials_folder(engine);
-    let server = checked(draft, &base)?;
+    may_name(&draft, &base)?;
+    let given = given.checked().await?;
     let policy = engine.policy();
-    let is_same = |name: &str| replaces.as_deref().is_some_and(|old| old.eq_ignore_ascii_case(name));
-    if policy.servers.get(&server.name).is_some_and(|other| !is_same(&other.name)) {
-        return Err(ActError::Conflict(format!("there is a server called `{}` already", server.name)));
-    }
+    let keys = keys::of(&policy.config).cloned();
     let row = change(engine, by, move |db, author| {
-        let known = match &replaces {
-            Some(name) => match servers::by_name(db, name)?.filter(|row| row.removed_at.is_none()) {
-                Some(row) if row.origin == ServerOrigin::File => return Ok(Err(declared(name))),
-                Some(row) => Some(row),
-                None => return Ok(Err(ActError::NotFound)),
+        let (known, credentials) = match &replaces {
+            Some(name) => match find(db, name)? {
+                Ok(found) => (Some(found.row), found.credentials),
+                Err(refusal) => return Ok(Err(refusal)),
             },
-            None => servers::by_name(db, &server.name)?,
+            None => (servers::by_name(db, draft.name.as_deref().unwrap_or_default())?, None),
         };
-        if let Some(known) = known.as_ref().filter(|row| row.removed_at.is_none())
-            && let Some(refusal) = unsafe_change(db, known, &server)?
-        {
-            return Ok(Err(refusal));
+        let id = known.as_ref().map_or_else(ServerId::new, |row| row.id);
+        let before = credentials.clone();
+        let kept = credentials.unwrap_or_else(|| CredentialsRow::empty(id, &author.person.name, author.now));
+        let mut changed = match Change::new(kept, before, given, keys.as_deref(), author) {
+            Ok(changed) => changed,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        changed.drop_unused(draft.auth_type.as_deref(), &draft);
+        let draft = Draft { stored: changed.stored(keys.as_ref()), ..draft };
+        let server = match checked(draft, &base) {
+            Ok(server) => server,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let living = known.as_ref().filter(|row| row.removed_at.is_none());
+        if replaces.is_none() && (living.is_some() || policy.servers.get(&server.name).is_some()) {
+            let message = format!("there is a server called `{}` already", server.name);
+            return Ok(Err(ActError::Conflict(message)));
+        }
+        if let Some(known) = living {
+            if let Some(refusal) = unsafe_change(db, known, &server)? {
+                return Ok(Err(refusal));
+            }
+            if let Err(refusal) = changed.may_keep(known, &server) {
+                return Ok(Err(refusal));
+            }
         }
         let is_new = replaces.is_none();
-        let row = row_of(&server, known.as_ref(), is_new, author);
-        match &known {
-            Some(_) => servers::update(db, &row)?,
-            None => servers::insert(db, &row)?,
+        let row = row_of(&server, id, known.as_ref(), is_new, author);
+        winrm_of(&server, &mut changed.row);
+        if known.is_none() {
+            servers::insert(db, &row)?;
         }
         let kind = if is_new { EventKind::ServerCreated } else { EventKind::ServerUpdated };
-        let payload = json!({
-            "name": row.name, "hostname": row.hostname, "port": row.port, "username": row.username,
-            "authType": row.auth_type, "hostKeys": row.host_keys.0, "tags": row.tags.0, "group": row.server_group,
-        });
-        author.record(db, kind, "server", &row.name, payload)?;
-        changes::note(db, Changed::Servers)?;
-        Ok(Ok(row))
+        write(db, &policy, keys.as_ref(), row, changed, kind, author)
     })
     .await?;
     refresh(engine, by).await?;
     Ok(row)
+}
+
+/// A server that the API made.
+pub(super) struct Found {
+    pub(super) row: ServerRow,
+    pub(super) credentials: Option<CredentialsRow>,
+}
+
+/// The server called `name`, if it may be changed here.
+pub(super) fn find(db: &mut Db, name: &str) -> Result<Result<Found, ActError>, StoreError> {
+    match servers::by_name(db, name)?.filter(|row| row.removed_at.is_none()) {
+        Some(row) if row.origin == ServerOrigin::File => Ok(Err(declared(name))),
+        Some(row) => {
+            let credentials = server_credentials::get(db, row.id)?;
+            Ok(Ok(Found { row, credentials }))
+        }
+        None => Ok(Err(ActError::NotFound)),
+    }
+}
+
+/// Writes a server and its credentials, with what the audit log is told, if the inventory holds together with them.
+pub(super) fn write(
+    db: &mut Db,
+    policy: &Policy,
+    keys: Option<&Arc<Keyring>>,
+    row: ServerRow,
+    changed: Change,
+    kind: EventKind,
+    author: &Author,
+) -> Result<Result<ServerRow, ActError>, StoreError> {
+    let credentials = match changed.settled(keys.map(Arc::as_ref)) {
+        Ok(credentials) => credentials,
+        Err(refusal) => return Err(give_up(author, refusal)),
+    };
+    servers::update(db, &row)?;
+    match credentials {
+        Some(credentials) => server_credentials::put(db, &credentials)?,
+        None => drop(server_credentials::delete(db, row.id)?),
+    }
+    if let Err(refusal) = holds_together(db, policy, keys, &row.name)? {
+        return Err(give_up(author, refusal));
+    }
+    let payload = json!({
+        "name": row.name, "hostname": row.hostname, "port": row.port, "username": row.username, "protocol": row.protocol,
+        "authType": row.auth_type, "hostKeys": row.host_keys.0, "tags": row.tags.0, "group": row.server_group,
+        "bastion": row.bastion,
+    });
+    author.record(db, kind, "server", &row.name, payload)?;
+    if let Some(told) = changed.told(&row.name) {
+        author.record(db, EventKind::CredentialsChanged, "server", &row.name, told)?;
+    }
+    changes::note(db, Changed::Servers)?;
+    Ok(Ok(row))
+}
+
+/// Takes everything of this transaction back, and says why.
+fn give_up(author: &Author, refusal: ActError) -> StoreError {
+    let message = refusal.to_string();
+    author.refuse(refusal);
+    StoreError::GivenUp(message)
+}
+
+/// Whether files and database, as they are now, make an inventory in which `name` can be used.
+fn holds_together(
+    db: &mut Db,
+    policy: &Policy,
+    keys: Option<&Arc<Keyring>>,
+    name: &str,
+) -> Result<Result<(), ActError>, StoreError> {
+    let made = policy::made(db, keys)?;
+    let draft = policy.draft();
+    let all = draft.servers.iter().cloned().chain(made);
+    Ok(match Inventory::new(all) {
+        Err(error) => Err(ActError::Conflict(error.to_string())),
+        Ok(inventory) if inventory.get(name).is_none() => Err(ActError::Invalid(format!(
+            "server `{name}` lacks what its login needs: give it a key, a password or an agent"
+        ))),
+        Ok(_) => Ok(()),
+    })
+}
+
+/// Given credentials say how to log in from now on: a file that stood for the same goes.
+pub(super) fn follow_credentials(row: &mut ServerRow, changed: &mut Change) {
+    let given = changed.given().clone();
+    if given.private_key.is_set() {
+        (row.auth_type, row.key_file, row.passphrase_file) = (Some(AuthType::Key), None, None);
+        (row.password_file, changed.row.password_encrypted) = (None, None);
+        row.certificate_file = None;
+    } else if given.password.is_set() {
+        (row.auth_type, row.password_file) = (Some(AuthType::Password), None);
+        (row.key_file, row.passphrase_file, row.certificate_file) = (None, None, None);
+        changed.row.ssh_key_encrypted = None;
+        changed.row.passphrase_encrypted = None;
+        changed.row.certificate = None;
+    }
+    if given.certificate.is_set() {
+        row.certificate_file = None;
+    }
+    if given.become_password.is_set() {
+        row.become_password_file = None;
+    }
 }
 
 /// Why a server cannot be changed so: its lock and its history go by its name, and a run goes on at its address.
@@ -86,6 +212,7 @@ fn held(name: &str, execution: ExecutionId) -> ActError {
 
 /// Takes a server away that the API made; its history stays.
 pub async fn remove(engine: &Engine, name: String, by: &Person) -> Result<(), ActError> {
+    let policy = engine.policy();
     change(engine, by, move |db, author| {
         let row = servers::by_name(db, &name)?.filter(|row| row.removed_at.is_none());
         let Some(row) = row else { return Ok(Err(ActError::NotFound)) };
@@ -95,7 +222,13 @@ pub async fn remove(engine: &Engine, name: String, by: &Person) -> Result<(), Ac
         if let Some(lock) = target_locks::holder(db, &name)? {
             return Ok(Err(held(&name, lock.execution_id)));
         }
+        server_credentials::delete(db, row.id)?;
         servers::update(db, &ServerRow { removed_at: Some(author.now), updated_at: author.now, ..row })?;
+        let draft = policy.draft();
+        let left = draft.servers.iter().cloned().chain(policy::made(db, keys::of(&policy.config))?);
+        if let Err(error) = Inventory::new(left) {
+            return Err(give_up(author, ActError::Conflict(error.to_string())));
+        }
         author.record(db, EventKind::ServerDeleted, "server", &name, json!({"name": name}))?;
         changes::note(db, Changed::Servers)?;
         Ok(Ok(()))
@@ -136,11 +269,28 @@ pub async fn set_maintenance(
 }
 
 /// Logs in and runs `true`, also as root; how that went is kept with the server.
-pub async fn test(engine: &Engine, server: &Arc<Server>) -> Result<(ConnectionStatus, Probe), ActError> {
+pub async fn test(engine: &Engine, server: &Arc<Server>, by: &Person) -> Result<(ConnectionStatus, Probe), ActError> {
     let probe = probe(engine.transport.as_ref(), server).await;
     let status = if probe.is_success() { ConnectionStatus::Success } else { ConnectionStatus::Failed };
-    let (name, told, now) = (server.name.clone(), probe.summary(), engine.clock.now());
-    engine.store.write(move |db| servers::record_test(db, &name, status, &told, now)).await?;
+    let (name, told) = (server.name.clone(), probe.summary());
+    let checks: Vec<_> = probe
+        .checks
+        .iter()
+        .map(|check| json!({ "part": check.part, "state": check.state, "message": check.message }))
+        .collect();
+    let failed = probe.checks.iter().find(|check| check.state == ProbeState::Failed).map(|check| check.part);
+    // Nothing that a gate looks at: no turn is taken.
+    let (by, policy_version, now) = (by.clone(), engine.policy().version.clone(), engine.clock.now());
+    engine
+        .store
+        .write(move |db| {
+            servers::record_test(db, &name, status, &told, checks.into(), now)?;
+            let payload = json!({ "name": name, "status": status, "failed": failed });
+            let event = NewEvent::of(EventKind::ServerTested, by.name, "server", name, payload);
+            let event = NewEvent { ip_address: by.ip_address, ..event };
+            audit::append(db, &event, &policy_version, now)
+        })
+        .await?;
     Ok((status, probe))
 }
 
@@ -149,7 +299,7 @@ fn declared(name: &str) -> ActError {
 }
 
 /// Puts the changed inventory in force.
-async fn refresh(engine: &Engine, by: &Person) -> Result<(), ActError> {
+pub(super) async fn refresh(engine: &Engine, by: &Person) -> Result<(), ActError> {
     match engine.refresh(&by.name).await {
         Ok(_) => {
             engine.wake.others();
@@ -166,16 +316,27 @@ fn credentials_folder(engine: &Engine) -> PathBuf {
     std::path::absolute(&folder).unwrap_or(folder)
 }
 
-fn checked(draft: Draft, base: &Path) -> Result<Server, ActError> {
-    let files = [&draft.key_file, &draft.passphrase_file, &draft.password_file, &draft.become_password_file];
+/// Files that a person names lie in the folder of credentials.
+fn may_name(draft: &Draft, base: &Path) -> Result<(), ActError> {
+    let files = [
+        &draft.key_file,
+        &draft.passphrase_file,
+        &draft.certificate_file,
+        &draft.password_file,
+        &draft.become_password_file,
+    ];
     for file in files.into_iter().flatten() {
         if !Path::new(file).components().all(|part| matches!(part, Component::Normal(_))) {
             let message = format!("`{file}` must be the name of a file in {} on the engine's machine", base.display());
             return Err(ActError::Invalid(message));
         }
     }
+    Ok(())
+}
+
+fn checked(draft: Draft, base: &Path) -> Result<Server, ActError> {
     draft.check(base).map_err(|faults| {
-        let told = |fault: &crate::inventory::server::Fault| {
+        let told = |fault: &Fault| {
             let hint = fault.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
             format!("{}{hint}", fault.message)
         };
@@ -183,30 +344,25 @@ fn checked(draft: Draft, base: &Path) -> Result<Server, ActError> {
     })
 }
 
-fn row_of(server: &Server, known: Option<&ServerRow>, is_new: bool, author: &super::Author) -> ServerRow {
+fn row_of(server: &Server, id: ServerId, known: Option<&ServerRow>, is_new: bool, author: &Author) -> ServerRow {
     let text = |path: &Path| path.display().to_string();
-    let (auth_type, key_file, passphrase_file, password_file) = match &server.auth {
-        Auth::Key { key_file, passphrase_file } => {
-            (AuthType::Key, Some(text(key_file)), passphrase_file.as_deref().map(text), None)
-        }
-        Auth::Password { password_file } => (AuthType::Password, None, None, Some(text(password_file))),
-        Auth::Agent => (AuthType::Agent, None, None, None),
+    let file = |at: &SecretAt| match at {
+        SecretAt::File(path) => Some(text(path)),
+        SecretAt::Stored(_) => None,
     };
     let fresh = ServerRow::declared(&server.name, author.now);
     let kept = known.filter(|_| !is_new);
-    ServerRow {
-        id: known.map_or_else(ServerId::new, |row| row.id),
+    let mut row = ServerRow {
+        id,
         origin: ServerOrigin::Api,
         hostname: Some(server.hostname.clone()),
         port: Some(i32::from(server.port)),
         username: Some(server.username.clone()),
         os_type: Some(server.os_type),
-        protocol: Some("ssh".to_owned()),
-        auth_type: Some(auth_type),
-        key_file,
-        passphrase_file,
-        password_file,
-        become_password_file: server.become_password_file.as_deref().map(text),
+        protocol: Some(server.protocol.as_str().to_owned()),
+        auth_type: Some(AuthType::Agent),
+        become_password_file: server.become_password.as_ref().and_then(file),
+        bastion: server.bastion.clone(),
         host_keys: Json(server.host_keys.clone()),
         tags: Json(server.tags.clone()),
         server_group: server.group.clone(),
@@ -215,5 +371,34 @@ fn row_of(server: &Server, known: Option<&ServerRow>, is_new: bool, author: &sup
         created_by: kept.map_or_else(|| author.person.name.clone(), |row| row.created_by.clone()),
         created_at: kept.map_or(author.now, |row| row.created_at),
         ..fresh
+    };
+    match &server.auth {
+        Auth::Key { key, passphrase, certificate } => {
+            row.auth_type = Some(AuthType::Key);
+            row.key_file = file(key);
+            row.passphrase_file = passphrase.as_ref().and_then(file);
+            row.certificate_file = match certificate {
+                Some(Certificate::File(path)) => Some(text(path)),
+                Some(Certificate::Text(_)) | None => None,
+            };
+        }
+        Auth::Password { password } => {
+            row.auth_type = Some(AuthType::Password);
+            row.password_file = file(password);
+        }
+        Auth::Agent => {}
     }
+    row
+}
+
+/// What WinRM needs to know stands beside the credentials, as in the seed.
+fn winrm_of(server: &Server, row: &mut CredentialsRow) {
+    let winrm = match &server.protocol {
+        Protocol::Winrm(winrm) => Some(winrm),
+        Protocol::Ssh => None,
+    };
+    row.winrm_transport = winrm.map(|winrm| winrm.transport);
+    row.winrm_use_ssl = winrm.map(|winrm| winrm.use_ssl);
+    row.winrm_cert_validation = winrm.map(|winrm| winrm.cert_validation);
+    row.domain = winrm.and_then(|winrm| winrm.domain.clone());
 }

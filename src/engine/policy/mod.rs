@@ -9,7 +9,7 @@ pub mod read;
 mod sync;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
@@ -17,17 +17,19 @@ use crate::audit::NewEvent;
 use crate::audit::canonical::payload_hash;
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::engine::keys::{self, Unfit};
 use crate::engine::replica::Replica;
 use crate::gate::blackout::Blackout;
 use crate::id::RunbookId;
 use crate::inventory::Inventory;
-use crate::inventory::resolve::DuplicateServer;
+use crate::inventory::resolve::InventoryError;
 use crate::outbound::Outbound;
 use crate::runbook::model::Runbook;
 use crate::store::{Store, StoreError, audit, decisions, executions, lock_decisions, users};
 use crate::trigger;
 
 pub use read::{Draft, PolicySource};
+pub(super) use sync::made;
 
 /// A runbook in force.
 #[derive(Clone, Debug)]
@@ -71,6 +73,12 @@ pub enum PolicyError {
     /// A token of the configuration has a user's name: in the records, one would be taken for the other.
     #[error("a token of auth.tokens is called `{0}`, as a user is: give the token another name")]
     UserTwice(String),
+    /// The servers of files and database together make no inventory.
+    #[error(transparent)]
+    Inventory(InventoryError),
+    /// The master keys do not fit the database.
+    #[error("encryption: {0}")]
+    Keys(String),
     /// The database could not record it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,6 +99,13 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Self, PolicyError> {
         let version = version_of(&draft)?;
+        match keys::ensure(store, &draft.config, actor, &version, now).await {
+            Ok(()) => {}
+            Err(Unfit::Keys(problem)) => return Err(PolicyError::Keys(problem)),
+            Err(Unfit::Store(error)) => return Err(error.into()),
+        }
+        let unfit = Arc::new(Mutex::new(None));
+        let told_unfit = Arc::clone(&unfit);
         let (recorded, actor, version_text) = (Arc::clone(&draft), actor.to_owned(), version.clone());
         let made = store.write(move |db| {
             // Before the first write: it releases what the gates hold, and replicas that start together record the same.
@@ -108,12 +123,18 @@ impl Policy {
             let (runbooks, made) = sync::record(db, &recorded, &actor, &version_text, now)?;
             let servers = recorded.servers.iter().cloned().chain(made);
             // Given up: nothing of this draft stays recorded.
-            let servers = Inventory::new(servers).map_err(|DuplicateServer(name)| StoreError::GivenUp(name))?;
+            let servers = Inventory::new(servers).map_err(|error| {
+                let given_up = StoreError::GivenUp(error.to_string());
+                *told_unfit.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                given_up
+            })?;
             Ok(Ok((runbooks, servers)))
         });
-        let (runbooks, servers) = match made.await {
-            Err(StoreError::GivenUp(name)) => return Err(PolicyError::ServerTwice(name)),
-            made => made??,
+        let made = made.await;
+        let (runbooks, servers) = match unfit.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(InventoryError::Duplicate(name)) => return Err(PolicyError::ServerTwice(name)),
+            Some(error) => return Err(PolicyError::Inventory(error)),
+            None => made??,
         };
         let triggers = trigger::Index::new(
             draft.runbooks.iter().map(|(name, file)| (name.as_str(), file.runbook.triggers.as_slice())),

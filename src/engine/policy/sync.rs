@@ -11,9 +11,14 @@ use super::ActiveRunbook;
 use super::read::{Draft, RunbookFile};
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::Timestamp;
+use crate::engine::keys;
+use crate::id::ServerId;
 use crate::inventory::Server;
-use crate::inventory::server::Draft as ServerDraft;
+use crate::inventory::draft::{Draft as ServerDraft, StoredSecrets};
+use crate::secrets::sealed::sealed;
+use crate::secrets::{Keyring, Place};
 use crate::store::runbooks::{self, Loaded};
+use crate::store::server_credentials::{self, CredentialsRow, FIELDS, TABLE};
 use crate::store::servers::{self, ServerRow};
 use crate::store::triggers::{self, TriggerRow};
 use crate::store::{Db, ServerOrigin, StoreError, audit};
@@ -34,7 +39,7 @@ pub(super) fn record(
     runbooks::mark_absent_but(db, &names, now)?;
     let declared: Vec<&str> = draft.servers.iter().map(|server| server.name.as_str()).collect();
     servers::declare(db, &declared, now)?;
-    let made = servers::list(db)?.into_iter().filter(is_made).filter_map(|row| server(&row)).collect();
+    let made = made(db, keys::of(&draft.config))?;
     Ok((active, made))
 }
 
@@ -81,12 +86,21 @@ fn record_runbook(
     Ok(ActiveRunbook { id: recorded.id, version: recorded.version, runbook: Arc::clone(runbook) })
 }
 
-fn is_made(row: &ServerRow) -> bool {
-    row.origin == ServerOrigin::Api && row.removed_at.is_none()
+/// The servers that people made, with their secrets closed.
+pub(in crate::engine) fn made(db: &mut Db, keys: Option<&Arc<Keyring>>) -> Result<Vec<Server>, StoreError> {
+    let mut credentials: BTreeMap<ServerId, CredentialsRow> =
+        server_credentials::list(db)?.into_iter().map(|row| (row.server_id, row)).collect();
+    let rows = servers::list(db)?.into_iter().filter(|row| row.origin == ServerOrigin::Api);
+    Ok(rows.filter_map(|row| server(&row, credentials.remove(&row.id), keys)).collect())
 }
 
 /// The server of a row that a person made. One that no longer passes the checks is left out, so that nothing runs on it.
-fn server(row: &ServerRow) -> Option<Server> {
+fn server(row: &ServerRow, credentials: Option<CredentialsRow>, keys: Option<&Arc<Keyring>>) -> Option<Server> {
+    let credentials = credentials.unwrap_or_else(|| CredentialsRow::empty(row.id, "", row.created_at));
+    let secret = |field: &'static str, text: &Option<String>| {
+        text.as_deref().map(|text| sealed(keys, Place::new(TABLE, row.id, field), text))
+    };
+    let [key, passphrase, password, become_password] = FIELDS;
     let draft = ServerDraft {
         name: Some(row.name.clone()),
         hostname: row.hostname.clone(),
@@ -97,13 +111,25 @@ fn server(row: &ServerRow) -> Option<Server> {
         auth_type: row.auth_type.map(|auth| auth.as_str().to_owned()),
         key_file: row.key_file.clone(),
         passphrase_file: row.passphrase_file.clone(),
+        certificate_file: row.certificate_file.clone(),
         password_file: row.password_file.clone(),
         become_password_file: row.become_password_file.clone(),
+        stored: StoredSecrets {
+            key: secret(key, &credentials.ssh_key_encrypted),
+            passphrase: secret(passphrase, &credentials.passphrase_encrypted),
+            password: secret(password, &credentials.password_encrypted),
+            become_password: secret(become_password, &credentials.become_password_encrypted),
+            certificate: credentials.certificate,
+        },
+        winrm_transport: credentials.winrm_transport.map(|transport| transport.as_str().to_owned()),
+        winrm_use_ssl: credentials.winrm_use_ssl,
+        winrm_cert_validation: credentials.winrm_cert_validation,
+        domain: credentials.domain,
         host_key: row.host_keys.0.clone(),
         tags: row.tags.0.clone(),
         group: row.server_group.clone(),
         environment: row.environment.clone(),
-        bastion: None,
+        bastion: row.bastion.clone(),
         is_paused: false,
     };
     match draft.check(Path::new("/")) {

@@ -30,6 +30,8 @@ diesel::joinable!(attempts -> steps (step_run_id));
 diesel::joinable!(attempts -> executions (execution_id));
 diesel::joinable!(outputs -> attempts (attempt_id));
 diesel::joinable!(target_locks -> executions (execution_id));
+diesel::joinable!(server_credentials -> servers (server_id));
+diesel::joinable!(server_credentials -> encryption_keys (key_id));
 diesel::joinable!(execution_leases -> executions (execution_id));
 diesel::joinable!(api_tokens -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
@@ -46,6 +48,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     runbook_versions,
     triggers,
     servers,
+    encryption_keys,
+    server_credentials,
     decisions,
     approval_batches,
     executions,

@@ -93,6 +93,40 @@ diesel::table! {
         created_by -> Text,
         created_at -> SqlTs,
         updated_at -> SqlTs,
+        certificate_file -> Nullable<Text>,
+        bastion -> Nullable<Text>,
+        last_connection_checks -> Nullable<SqlJson>,
+    }
+}
+
+diesel::table! {
+    use crate::store::types::sql::*;
+
+    encryption_keys (key_id) {
+        key_id -> Text,
+        canary -> Text,
+        created_at -> SqlTs,
+        retired_at -> Nullable<SqlTs>,
+    }
+}
+
+diesel::table! {
+    use crate::store::types::sql::*;
+
+    server_credentials (server_id) {
+        server_id -> SqlId,
+        key_id -> Nullable<Text>,
+        ssh_key_encrypted -> Nullable<Text>,
+        passphrase_encrypted -> Nullable<Text>,
+        password_encrypted -> Nullable<Text>,
+        become_password_encrypted -> Nullable<Text>,
+        certificate -> Nullable<Text>,
+        winrm_transport -> Nullable<Text>,
+        winrm_use_ssl -> Nullable<Bool>,
+        winrm_cert_validation -> Nullable<Bool>,
+        domain -> Nullable<Text>,
+        updated_by -> Text,
+        updated_at -> SqlTs,
     }
 }
 

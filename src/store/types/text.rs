@@ -10,6 +10,7 @@ use crate::alert::AlertStatus;
 use crate::alert::episode::EpisodeState;
 use crate::audit::EventKind;
 use crate::execution::{Origin, Phase, RollbackState, Status, StepStatus, Verification};
+use crate::inventory::server::WinrmTransport;
 use crate::rights::Role;
 use crate::runbook::model::{Mode, OsType, RunbookStatus};
 use crate::store::kinds::*;
@@ -121,4 +122,5 @@ text_enum!(
     StepStatus,
     Stream,
     Verification,
+    WinrmTransport,
 );

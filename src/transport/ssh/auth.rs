@@ -6,13 +6,13 @@ use std::sync::Arc;
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg};
+use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{MethodKind, MethodSet};
 use zeroize::Zeroizing;
 
 use super::connect::Client;
-use super::secret_file;
-use crate::inventory::{Auth, Server};
+use super::{certificate, secret_file};
+use crate::inventory::{Auth, SecretAt, Server};
 use crate::transport::{Refusal, RefusalKind};
 
 /// Keys of an agent that are offered: sshd's `MaxAuthTries` is 6.
@@ -22,8 +22,8 @@ const ROUNDS_MAX: usize = 3;
 
 /// What proves who we are, ready for use.
 pub(super) enum Credential {
-    Key { key: Arc<PrivateKey>, file: PathBuf },
-    Password { password: Zeroizing<String>, file: PathBuf },
+    Key { key: Arc<PrivateKey>, certificate: Option<Box<Certificate>>, at: SecretAt },
+    Password { password: Zeroizing<String>, at: SecretAt },
     Agent { socket: PathBuf },
 }
 
@@ -31,18 +31,23 @@ impl Credential {
     /// Reads what `auth` names. Done before connecting: a missing file is no reason to bother the host.
     pub(super) async fn load(auth: &Auth, agent_socket: Option<&Path>) -> Result<Self, Refusal> {
         match auth {
-            Auth::Key { key_file, passphrase_file } => {
-                let text = secret_file::read(key_file, "the private key").await?;
-                let passphrase = match passphrase_file {
-                    Some(file) => Some(secret_file::read_line(file, "the passphrase file").await?),
+            Auth::Key { key: at, passphrase, certificate } => {
+                let text = secret_file::read(at, "the private key").await?;
+                let opened_by = match passphrase {
+                    Some(at) => Some(secret_file::read_line(at, "the passphrase").await?),
                     None => None,
                 };
-                let key = decode(text, passphrase).await.map_err(|error| key_refusal(&error, auth))?;
-                Ok(Self::Key { key: Arc::new(key), file: key_file.clone() })
+                let key =
+                    decode(text, opened_by).await.map_err(|error| key_refusal(&error, at, passphrase.as_ref()))?;
+                let certificate = match certificate {
+                    None => None,
+                    Some(certificate) => Some(Box::new(certificate::load(certificate, &key).await?)),
+                };
+                Ok(Self::Key { key: Arc::new(key), certificate, at: at.clone() })
             }
-            Auth::Password { password_file } => {
-                let password = secret_file::read_line(password_file, "the password file").await?;
-                Ok(Self::Password { password, file: password_file.clone() })
+            Auth::Password { password: at } => {
+                let password = secret_file::read_line(at, "the password").await?;
+                Ok(Self::Password { password, at: at.clone() })
             }
             Auth::Agent => agent_socket.map(|socket| Self::Agent { socket: socket.to_owned() }).ok_or_else(|| {
                 Refusal::new(
@@ -56,15 +61,21 @@ impl Credential {
     /// Logs in, or says what the host refused.
     pub(super) async fn log_in(&self, handle: &mut Handle<Client>, server: &Server) -> Result<(), Refusal> {
         let (offered, result) = match self {
-            Self::Key { key, file } => {
+            Self::Key { key, certificate: Some(certificate), at } => {
+                let certificate = Certificate::clone(certificate);
+                let told = format!("the certificate `{}` of the key {at}", certificate.key_id().escape_debug());
+                let result = handle.authenticate_openssh_cert(&server.username, Arc::clone(key), certificate).await;
+                (told, result.map_err(|error| error.to_string()))
+            }
+            Self::Key { key, certificate: None, at } => {
                 let hash = rsa_hash(handle, key.algorithm().is_rsa()).await;
                 let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
                 let result = handle.authenticate_publickey(&server.username, key).await;
-                (format!("the key {}", file.display()), result.map_err(|error| error.to_string()))
+                (format!("the key {at}"), result.map_err(|error| error.to_string()))
             }
-            Self::Password { password, file } => {
+            Self::Password { password, at } => {
                 let result = with_password(handle, &server.username, password).await;
-                (format!("the password in {}", file.display()), result.map_err(|error| error.to_string()))
+                (format!("the password {at}"), result.map_err(|error| error.to_string()))
             }
             Self::Agent { socket } => {
                 let (count, result) = with_agent(handle, &server.username, socket).await?;
@@ -98,17 +109,26 @@ async fn decode(
     tokio::task::spawn_blocking(decode).await.unwrap_or(Err(russh::keys::Error::CouldNotReadKey))
 }
 
-fn key_refusal(error: &russh::keys::Error, auth: &Auth) -> Refusal {
-    let Auth::Key { key_file, passphrase_file } = auth else {
-        return Refusal::new(RefusalKind::Credential, error.to_string());
-    };
-    let key = key_file.display();
-    let message = match (error, passphrase_file) {
+/// What is wrong with a private key that a person gives, before it is kept.
+pub fn check_private_key(text: &str, passphrase: Option<&str>) -> Result<(), String> {
+    let passphrase = passphrase.filter(|passphrase| !passphrase.is_empty());
+    match russh::keys::decode_secret_key(text, passphrase) {
+        Ok(_) => Ok(()),
+        Err(error) if is_crypto(&error) && passphrase.is_none() => {
+            Err("the private key has a passphrase: give it, too, as `passphrase`".to_owned())
+        }
+        Err(error) if is_crypto(&error) => Err("the passphrase does not open the private key".to_owned()),
+        Err(error) => Err(format!("the private key cannot be used: {error}")),
+    }
+}
+
+fn key_refusal(error: &russh::keys::Error, key: &SecretAt, passphrase: Option<&SecretAt>) -> Refusal {
+    let message = match (error, passphrase) {
         (russh::keys::Error::KeyIsEncrypted, _) | (_, None) if is_crypto(error) => {
             format!("the private key {key} has a passphrase; name a file that holds it as `passphrase_file`")
         }
-        (error, Some(file)) if is_crypto(error) => {
-            format!("the passphrase in {} does not open the private key {key}", file.display())
+        (error, Some(at)) if is_crypto(error) => {
+            format!("the passphrase {at} does not open the private key {key}")
         }
         (error, _) => format!("the private key {key} cannot be used: {error}"),
     };
@@ -169,17 +189,21 @@ async fn with_agent(
     };
     let mut agent = AgentClient::connect_uds(socket).await.map_err(|error| refuse(error.to_string()))?;
     let identities = agent.request_identities().await.map_err(|error| refuse(error.to_string()))?;
-    let keys = identities.into_iter().filter_map(|identity| match identity {
-        AgentIdentity::PublicKey { key, .. } => Some(key),
-        AgentIdentity::Certificate { .. } => None,
-    });
     let mut result = Err("the agent holds no key; add one with `ssh-add`".to_owned());
     let mut count = 0;
-    for key in keys.take(AGENT_KEYS_MAX) {
+    for identity in identities.into_iter().take(AGENT_KEYS_MAX) {
         count += 1;
-        let hash = rsa_hash(handle, key.algorithm().is_rsa()).await;
-        result =
-            handle.authenticate_publickey_with(user, key, hash, &mut agent).await.map_err(|error| error.to_string());
+        result = match identity {
+            AgentIdentity::PublicKey { key, .. } => {
+                let hash = rsa_hash(handle, key.algorithm().is_rsa()).await;
+                handle.authenticate_publickey_with(user, key, hash, &mut agent).await
+            }
+            AgentIdentity::Certificate { certificate, .. } => {
+                let hash = rsa_hash(handle, certificate.algorithm().is_rsa()).await;
+                handle.authenticate_certificate_with(user, certificate, hash, &mut agent).await
+            }
+        }
+        .map_err(|error| error.to_string());
         if matches!(result, Ok(AuthResult::Success)) || handle.is_closed() {
             break;
         }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use russh::client::{self, DisconnectReason, Handle};
 use russh::keys::PublicKeyOrCertificate;
-use russh::{Preferred, client::Config};
+use russh::{ChannelOpenFailure, Preferred, client::Config};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Options;
 use super::auth::Credential;
 use super::host_key::{self, HostKey, Pins};
+use super::pool::{Pool, Use};
 use super::socket::Socket;
 use crate::inventory::Server;
 use crate::transport::{Refusal, RefusalKind};
@@ -100,15 +102,22 @@ impl client::Handler for Client {
     }
 }
 
-/// Connects and logs in.
-pub(super) async fn connect(server: &Server, options: &Options) -> Result<Link, Refusal> {
+/// Connects and logs in, through the server's bastion if it has one: whose connection is then in use as long as this one.
+pub(super) async fn connect(server: &Server, pool: &Pool) -> Result<(Link, Option<Use>), Refusal> {
+    let options = &*pool.options;
     let credential = Credential::load(&server.auth, options.agent_socket.as_deref()).await?;
     let pins = Pins::new(server);
     let mut tries = 0;
     loop {
         tries += 1;
-        match dial(server, &credential, &pins, options).await {
-            Ok(link) => return Ok(link),
+        let dialled = match way(server, pool).await {
+            Ok((stream, bastion)) => {
+                dial(server, stream, &credential, &pins, options).await.map(|link| (link, bastion))
+            }
+            Err(failure) => Err(failure),
+        };
+        match dialled {
+            Ok(made) => return Ok(made),
             Err(Failure::Final(refusal)) => return Err(refusal),
             Err(Failure::Dropped(reason)) if tries < options.handshake_tries => {
                 tracing::debug!(server = server.name, tries, reason, "handshake dropped, trying again");
@@ -122,6 +131,53 @@ pub(super) async fn connect(server: &Server, options: &Options) -> Result<Link, 
                 );
                 return Err(Refusal::new(RefusalKind::Handshake, message));
             }
+        }
+    }
+}
+
+/// Bytes to a host and back.
+type Way = Box<dyn Duplex>;
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// The way to a server: straight, or as a channel of its bastion, which is connected to, checked and logged in to first.
+async fn way(server: &Server, pool: &Pool) -> Result<(Way, Option<Use>), Failure> {
+    let Some(bastion) = &server.via else {
+        let stream = open(&server.hostname, server.port, &pool.options).await?;
+        return Ok((Box::new(stream), None));
+    };
+    // A bastion may stand behind another one.
+    let connection = Box::pin(pool.connection(bastion, &[])).await.map_err(|refusal| {
+        let message = format!("bastion of server `{}`: {}", server.name, refusal.message);
+        Failure::Final(Refusal::new(refusal.kind, message))
+    })?;
+    let opening = connection.0.link.handle.channel_open_direct_tcpip(
+        server.hostname.clone(),
+        u32::from(server.port),
+        "127.0.0.1",
+        0,
+    );
+    let unreachable = |reason: String| {
+        let (name, address, through) = (&server.name, server.address(), &bastion.name);
+        let message = format!("server `{name}` ({address}) cannot be reached through bastion `{through}`: {reason}");
+        Failure::Final(Refusal::new(RefusalKind::Unreachable, message))
+    };
+    match timeout(pool.options.connect_timeout, opening).await {
+        Ok(Ok(channel)) => Ok((Box::new(channel.into_stream()), Some(connection))),
+        Ok(Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited))) => {
+            Err(unreachable("it does not allow forwarding (AllowTcpForwarding, PermitOpen)".to_owned()))
+        }
+        Ok(Err(russh::Error::ChannelOpenFailure(failure))) => {
+            Err(unreachable(format!("it says that nobody answers there ({failure:?})")))
+        }
+        Ok(Err(error)) => {
+            connection.0.disconnect().await;
+            Err(Failure::Dropped(format!("the connection to bastion `{}` ended: {error}", bastion.name)))
+        }
+        Err(_) => {
+            let seconds = pool.options.connect_timeout.as_secs();
+            Err(unreachable(format!("no connection within {seconds} s")))
         }
     }
 }
@@ -178,8 +234,13 @@ impl Client {
     }
 }
 
-async fn dial(server: &Server, credential: &Credential, pins: &Pins, options: &Options) -> Result<Link, Failure> {
-    let stream = open(&server.hostname, server.port, options).await?;
+async fn dial(
+    server: &Server,
+    stream: Way,
+    credential: &Credential,
+    pins: &Pins,
+    options: &Options,
+) -> Result<Link, Failure> {
     let deadline = Instant::now() + options.auth_timeout;
     let (client, fate) = Client::new(Judge::Pins(pins.clone()));
     let config = config(pins.preferred(), options);

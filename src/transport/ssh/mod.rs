@@ -5,6 +5,7 @@
 //! | [`connect`] | TCP, banner, key exchange, when a dropped handshake is tried again |
 //! | [`host_key`] | whether the host is the pinned one, before any authentication |
 //! | [`auth`] | how to log in; secrets are read here, when a connection is made |
+//! | [`certificate`] | the certificate that goes with a key |
 //! | [`pool`] | one connection per server, four sessions at most, idle expiry |
 //! | [`session`] | one script on one channel: upload, output, exit status |
 //! | [`held`] | an attempt that outlives its connection: started, followed, found again |
@@ -16,6 +17,7 @@
 //! started is tried again.
 
 mod auth;
+mod certificate;
 mod connect;
 mod forget;
 mod held;
@@ -37,6 +39,8 @@ use crate::id::AttemptId;
 use crate::inventory::Server;
 use crate::limits;
 
+pub use auth::check_private_key;
+pub use certificate::check_certificate;
 pub use connect::scan_keys;
 pub use host_key::HostKey;
 
@@ -137,6 +141,10 @@ impl Transport for SshTransport {
             self.observe(&finished);
             finished
         })
+    }
+
+    fn renew<'a>(&'a self, server: &'a Arc<Server>) -> Boxed<'a, ()> {
+        Box::pin(self.pool.renew(server))
     }
 
     fn forget(&self, server: &Arc<Server>, attempt: AttemptId) {

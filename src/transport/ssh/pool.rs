@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connect::{self, Link};
 use super::{Observer, Options};
-use crate::inventory::Server;
+use crate::inventory::{Protocol, Server};
 use crate::limits;
 use crate::transport::{Refusal, RefusalKind};
 
@@ -49,6 +49,8 @@ struct HostState {
 /// One authenticated connection.
 pub(super) struct Connection {
     pub(super) link: Link,
+    /// The bastion's, which must not expire before this one.
+    _bastion: Option<Use>,
     sessions: AtomicUsize,
     idle_since: Mutex<Instant>,
 }
@@ -136,6 +138,12 @@ impl Pool {
         self.connection(server, std::slice::from_ref(&connection.0)).await.map(|_| ())
     }
 
+    /// Gives out no connection any more that there is: the next one is made anew.
+    pub(super) async fn renew(&self, server: &Arc<Server>) {
+        let host = self.host(server);
+        host.state.lock().await.connections.clear();
+    }
+
     /// Ends every connection and waits for their tasks.
     pub(super) async fn close(&self) {
         self.stop.cancel();
@@ -155,7 +163,15 @@ impl Pool {
     }
 
     /// A connection that is none of `refused`, made if there is no other.
-    async fn connection(&self, server: &Arc<Server>, refused: &[Arc<Connection>]) -> Result<Use, Refusal> {
+    pub(super) async fn connection(&self, server: &Arc<Server>, refused: &[Arc<Connection>]) -> Result<Use, Refusal> {
+        if server.protocol != Protocol::Ssh {
+            let message = format!(
+                "server `{}` speaks {}, which nothing can be run over yet",
+                server.name,
+                server.protocol.as_str()
+            );
+            return Err(Refusal::new(RefusalKind::Protocol, message));
+        }
         let host = self.host(server);
         let mut state = host.state.lock().await;
         if state.server != *server {
@@ -172,10 +188,10 @@ impl Pool {
             return Err(closed(server));
         }
         let start = Instant::now();
-        let link = connect::connect(server, &self.options).await?;
+        let (link, bastion) = connect::connect(server, self).await?;
         self.observer.connected(start.elapsed());
         let (sessions, idle_since) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
-        let connection = Arc::new(Connection { link, sessions, idle_since });
+        let connection = Arc::new(Connection { link, _bastion: bastion, sessions, idle_since });
         let used = Use::new(&connection);
         state.connections.push(Arc::clone(&connection));
         drop(state);
@@ -206,7 +222,7 @@ impl Connection {
         let _ = timeout(limits::SSH_LINGER, self.link.fate.ended.cancelled()).await;
     }
 
-    async fn disconnect(&self) {
+    pub(super) async fn disconnect(&self) {
         // An error means that it has ended already.
         let goodbye = self.link.handle.disconnect(Disconnect::ByApplication, "done", "");
         let _ = timeout(limits::SSH_LINGER, goodbye).await;

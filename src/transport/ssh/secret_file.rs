@@ -1,17 +1,32 @@
-//! Reading a secret from its file, at the moment when it is needed.
+//! Reading a secret from its file, or opening one of the database, at the moment when it is needed.
 
 use std::path::Path;
 
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
+use crate::inventory::SecretAt;
+use crate::secrets::redact;
 use crate::transport::{Refusal, RefusalKind};
 
 /// Largest file of a key, passphrase or password: an RSA key of 16,384 bits has 13 kB.
 const BYTES_MAX: u64 = 64 * 1024;
 
+/// The whole secret; `what` names it in the refusal.
+pub(super) async fn read(at: &SecretAt, what: &str) -> Result<Zeroizing<String>, Refusal> {
+    let secret = match at {
+        SecretAt::File(path) => read_file(path, what).await?,
+        SecretAt::Stored(stored) => stored
+            .open()
+            .map_err(|reason| Refusal::new(RefusalKind::Credential, format!("{what} {at} cannot be used: {reason}")))?,
+    };
+    // From here on it may be in what a host says.
+    redact::register(secret.trim_end_matches(['\r', '\n']));
+    Ok(secret)
+}
+
 /// The whole text of `path`; `what` names it in the refusal.
-pub(super) async fn read(path: &Path, what: &str) -> Result<Zeroizing<String>, Refusal> {
+pub(super) async fn read_file(path: &Path, what: &str) -> Result<Zeroizing<String>, Refusal> {
     let refuse = |reason: String| {
         let message = format!("{what} {} cannot be used: {reason}", path.display());
         Refusal::new(RefusalKind::Credential, message)
@@ -26,13 +41,13 @@ pub(super) async fn read(path: &Path, what: &str) -> Result<Zeroizing<String>, R
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// The one line of `path`, without its line break.
-pub(super) async fn read_line(path: &Path, what: &str) -> Result<Zeroizing<String>, Refusal> {
-    let text = read(path, what).await?;
+/// The one line of it, without its line break.
+pub(super) async fn read_line(at: &SecretAt, what: &str) -> Result<Zeroizing<String>, Refusal> {
+    let text = read(at, what).await?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
-        let message = format!("{what} {} is empty", path.display());
+        let message = format!("{what} {at} is empty");
         return Err(Refusal::new(RefusalKind::Credential, message));
     }
     Ok(Zeroizing::new(line.to_owned()))

@@ -72,8 +72,8 @@ pub(super) async fn run(pool: &Pool, job: &Job, cancel: &CancellationToken) -> F
 }
 
 pub(super) async fn become_password(job: &Job) -> Result<Option<Zeroizing<String>>, Refusal> {
-    match (&job.become_user, &job.server.become_password_file) {
-        (Some(_), Some(file)) => secret_file::read_line(file, "the password file for sudo").await.map(Some),
+    match (&job.become_user, &job.server.become_password) {
+        (Some(_), Some(at)) => secret_file::read_line(at, "the password for sudo").await.map(Some),
         _ => Ok(None),
     }
 }
@@ -406,7 +406,10 @@ impl Session {
         let said: String = said.trim().chars().take(400).collect();
         let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
         let (kind, what) = if is_sudo {
-            (RefusalKind::Become, "sudo did not start the command; allow it in sudoers, or set `become_password_file`")
+            (
+                RefusalKind::Become,
+                "sudo did not start the command; allow it in sudoers, or give the server its password (`become_password_file`)",
+            )
         } else {
             (RefusalKind::Shell, "the login shell ended before the command")
         };

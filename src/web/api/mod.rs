@@ -7,6 +7,7 @@ mod asked;
 pub mod audit;
 pub mod blackouts;
 pub mod breakers;
+pub mod credentials;
 pub mod decisions;
 pub mod execute;
 pub mod executions;

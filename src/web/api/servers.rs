@@ -4,19 +4,23 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::credentials::{CredentialsBody, GivenSecret};
 use super::{Asked, Error, List, WholeList};
 use crate::clock::Timestamp;
+use crate::engine::people::credentials::GivenCredentials;
 use crate::engine::people::servers as act;
 use crate::engine::{Engine, Policy};
 use crate::id::ServerId;
-use crate::inventory::Server;
-use crate::inventory::server::Draft;
+use crate::inventory::draft::{Draft, StoredSecrets};
+use crate::inventory::server::WinrmTransport;
+use crate::inventory::{Auth, Protocol, SecretAt, Server};
 use crate::runbook::model::OsType;
 use crate::store::executions::ExecutionFilter;
 use crate::store::servers::{self, ServerRow};
-use crate::store::{ConnectionStatus, ServerOrigin};
+use crate::store::{ConnectionStatus, Json, ServerOrigin};
 use crate::transport::probe::{Check, ProbePart, ProbeState};
 use crate::web::auth::Person;
 use crate::web::body::Body;
@@ -34,6 +38,16 @@ pub struct ServerView {
     pub protocol: String,
     /// `key`, `password` or `agent`.
     pub auth_type: String,
+    /// Names of the secrets that the database holds, sealed; what they are is never shown.
+    pub stored_secrets: Vec<&'static str>,
+    /// Logs in with an OpenSSH certificate.
+    pub has_certificate: bool,
+    /// Name of the server through which this one is reached.
+    pub bastion: Option<String>,
+    pub winrm_transport: Option<WinrmTransport>,
+    pub winrm_use_ssl: Option<bool>,
+    pub winrm_cert_validation: Option<bool>,
+    pub domain: Option<String>,
     pub host_keys: Vec<String>,
     pub tags: Vec<String>,
     pub group: Option<String>,
@@ -48,12 +62,19 @@ pub struct ServerView {
     pub last_connection_test: Option<Timestamp>,
     pub last_connection_status: Option<ConnectionStatus>,
     pub last_connection_message: Option<String>,
+    /// Part by part: `bastion`, `connection`, `host_key`, `authentication`, `shell`, `sudo`.
+    #[schema(value_type = Vec<CheckView>)]
+    pub last_connection_checks: Option<Value>,
     pub created_by: String,
     pub created_at: Timestamp,
 }
 
 impl ServerView {
-    fn of(server: &Server, row: ServerRow) -> Self {
+    pub(super) fn of(server: &Server, row: ServerRow) -> Self {
+        let winrm = match &server.protocol {
+            Protocol::Winrm(winrm) => Some(winrm),
+            Protocol::Ssh => None,
+        };
         Self {
             id: row.id,
             name: server.name.clone(),
@@ -61,8 +82,15 @@ impl ServerView {
             port: server.port,
             username: server.username.clone(),
             os_type: server.os_type,
-            protocol: "ssh".to_owned(),
+            protocol: server.protocol.as_str().to_owned(),
             auth_type: server.auth.as_str().to_owned(),
+            stored_secrets: stored_secrets(server),
+            has_certificate: matches!(&server.auth, Auth::Key { certificate: Some(_), .. }),
+            bastion: server.bastion.clone(),
+            winrm_transport: winrm.map(|winrm| winrm.transport),
+            winrm_use_ssl: winrm.map(|winrm| winrm.use_ssl),
+            winrm_cert_validation: winrm.map(|winrm| winrm.cert_validation),
+            domain: winrm.and_then(|winrm| winrm.domain.clone()),
             host_keys: server.host_keys.clone(),
             tags: server.tags.clone(),
             group: server.group.clone(),
@@ -75,10 +103,29 @@ impl ServerView {
             last_connection_test: row.last_connection_test,
             last_connection_status: row.last_connection_status,
             last_connection_message: row.last_connection_message,
+            last_connection_checks: row.last_connection_checks.map(Json::into_inner),
             created_by: row.created_by,
             created_at: row.created_at,
         }
     }
+}
+
+/// The secrets that the database holds, as the API calls them.
+fn stored_secrets(server: &Server) -> Vec<&'static str> {
+    let (key, passphrase, password) = match &server.auth {
+        Auth::Key { key, passphrase, .. } => (Some(key), passphrase.as_ref(), None),
+        Auth::Password { password } => (None, None, Some(password)),
+        Auth::Agent => (None, None, None),
+    };
+    [
+        ("private_key", key),
+        ("passphrase", passphrase),
+        ("password", password),
+        ("become_password", server.become_password.as_ref()),
+    ]
+    .into_iter()
+    .filter_map(|(name, at)| matches!(at, Some(SecretAt::Stored(_))).then_some(name))
+    .collect()
 }
 
 /// A server to add, or what a server becomes.
@@ -98,8 +145,34 @@ pub struct ServerBody {
     /// Name of a file in the folder `credentials` beside the configuration; write-only, as all `…_file`.
     pub key_file: Option<String>,
     pub passphrase_file: Option<String>,
+    pub certificate_file: Option<String>,
     pub password_file: Option<String>,
     pub become_password_file: Option<String>,
+    /// Kept sealed, never shown; where one is not named, what is stored stays, and `null` takes it away.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub private_key: GivenSecret,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub passphrase: GivenSecret,
+    /// OpenSSH's, of the key.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub certificate: GivenSecret,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub password: GivenSecret,
+    /// sudo's.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub become_password: GivenSecret,
+    /// Name of the server through which this one is reached.
+    pub bastion: Option<String>,
+    /// `kerberos`, `ntlm` (default) or `certificate`; for `protocol: winrm`, over which nothing can be run yet.
+    pub winrm_transport: Option<String>,
+    pub winrm_use_ssl: Option<bool>,
+    pub winrm_cert_validation: Option<bool>,
+    pub domain: Option<String>,
     /// Lines as in `known_hosts`, without the host.
     #[serde(default, alias = "host_key")]
     pub host_keys: Vec<String>,
@@ -111,9 +184,23 @@ pub struct ServerBody {
     pub is_paused: bool,
 }
 
-impl From<ServerBody> for Draft {
-    fn from(body: ServerBody) -> Self {
-        Self {
+impl ServerBody {
+    /// The credentials, and everything else.
+    fn parts(self) -> (GivenCredentials, Draft) {
+        let Self { private_key, passphrase, certificate, password, become_password, .. } = &self;
+        let credentials = CredentialsBody {
+            private_key: private_key.clone(),
+            passphrase: passphrase.clone(),
+            certificate: certificate.clone(),
+            password: password.clone(),
+            become_password: become_password.clone(),
+        };
+        (credentials.into(), self.draft())
+    }
+
+    fn draft(self) -> Draft {
+        let body = self;
+        Draft {
             name: Some(body.name),
             hostname: Some(body.hostname),
             port: body.port.map(|port| port.to_string()),
@@ -123,13 +210,19 @@ impl From<ServerBody> for Draft {
             auth_type: body.auth_type,
             key_file: body.key_file,
             passphrase_file: body.passphrase_file,
+            certificate_file: body.certificate_file,
             password_file: body.password_file,
             become_password_file: body.become_password_file,
             host_key: body.host_keys,
             tags: body.tags,
             group: body.group,
             environment: body.environment,
-            bastion: None,
+            bastion: body.bastion,
+            stored: StoredSecrets::default(),
+            winrm_transport: body.winrm_transport,
+            winrm_use_ssl: body.winrm_use_ssl,
+            winrm_cert_validation: body.winrm_cert_validation,
+            domain: body.domain,
             is_paused: body.is_paused,
         }
     }
@@ -194,7 +287,8 @@ pub async fn create(
     person: Person,
     Body(body): Body<ServerBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let row = act::put(&engine, body.into(), None, &person).await?;
+    let (given, draft) = body.parts();
+    let row = act::put(&engine, draft, given, None, &person).await?;
     let (server, row) = find(&engine, &row.name).await?;
     let location = format!("/api/v1/servers/{}", row.id);
     Ok(HttpResponse::Created().insert_header(("Location", location)).json(ServerView::of(&server, row)))
@@ -211,7 +305,8 @@ pub async fn replace(
     Body(body): Body<ServerBody>,
 ) -> Result<HttpResponse, ApiError> {
     let (server, _) = find(&engine, &id).await?;
-    let row = act::put(&engine, body.into(), Some(server.name.clone()), &person).await?;
+    let (given, draft) = body.parts();
+    let row = act::put(&engine, draft, given, Some(server.name.clone()), &person).await?;
     let (server, row) = find(&engine, &row.name).await?;
     Ok(HttpResponse::Ok().json(ServerView::of(&server, row)))
 }
@@ -233,9 +328,9 @@ pub async fn remove(
 /// Log in and run `true`, also as root: says which part fails
 #[utoipa::path(tag = "servers", params(("id" = String, Path, description = "name or id")), responses((status = 200, body = TestView), (status = 404, body = Error)))]
 #[post("/api/v1/servers/{id}/test")]
-pub async fn test(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn test(engine: web::Data<Engine>, id: web::Path<String>, person: Person) -> Result<HttpResponse, ApiError> {
     let (server, _) = find(&engine, &id).await?;
-    let (status, probe) = act::test(&engine, &server).await?;
+    let (status, probe) = act::test(&engine, &server, &person).await?;
     let message = probe.summary();
     let view = |Check { part, state, message }| CheckView { part, state, message };
     let checks = probe.checks.into_iter().map(view).collect();
@@ -307,7 +402,7 @@ async fn maintain(
 }
 
 /// The server called `text`, or with that id.
-async fn find(engine: &Engine, text: &str) -> Result<(Arc<Server>, ServerRow), ApiError> {
+pub(super) async fn find(engine: &Engine, text: &str) -> Result<(Arc<Server>, ServerRow), ApiError> {
     let missing = || ApiError::not_found(format!("server `{text}`"));
     let policy: Arc<Policy> = engine.policy();
     let rows = engine.store.read(servers::list).await?;

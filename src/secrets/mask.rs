@@ -1,23 +1,22 @@
-//! Takes the secrets of a run out of what its commands printed.
-//!
-//! A secret is masked as it is, in base64, and URL-encoded, also where the text was cut in its middle. What a command
-//! does to a secret otherwise (reversing it, printing it letter by letter) cannot be known.
+//! Takes secrets out of what commands printed: those of the run, those that the process knows, and what looks like one; also
+//! where the text was cut in the middle of one.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use std::sync::{Arc, OnceLock};
+
+use super::forms::{self, CHARS_MIN};
+use super::redact::{self, Finder};
 
 /// What stands where a secret stood.
 pub(crate) const MASKED: &str = "<secret>";
-/// Shorter ones are not masked: they would make holes everywhere and hide nothing.
-const CHARS_MIN: usize = 4;
 /// More are not looked for: a text would be searched for seconds.
-const FORMS_MAX: usize = 4_000;
+const FORMS_MAX: usize = 8_000;
 
 /// The forms in which the secrets of one run could be printed.
 #[derive(Clone, Default)]
 pub(crate) struct Mask {
-    /// Longest first, so that a form that contains another is taken as a whole.
     forms: Vec<String>,
+    /// Made from the forms when it is needed.
+    finder: OnceLock<Arc<Finder>>,
     /// There are too many to look for: nothing is shown any more.
     is_blind: bool,
 }
@@ -32,23 +31,15 @@ impl Mask {
 
     /// Masks these values from now on, too: as a whole, and each of their lines.
     pub(crate) fn hide<'a>(&mut self, values: impl IntoIterator<Item = &'a str>) {
+        self.finder = OnceLock::new();
         for value in values {
-            let whole = value.trim();
-            let lines = whole.lines().map(str::trim).filter(|line| *line != whole);
-            for secret in [value, whole].into_iter().chain(lines).filter(|text| text.chars().count() >= CHARS_MIN) {
-                if self.forms.len() >= FORMS_MAX {
-                    self.is_blind = true;
-                    return;
-                }
-                self.forms.push(secret.to_owned());
-                self.forms.push(url_encoded(secret));
-                for skipped in 0..3 {
-                    self.forms.extend(base64_inside(secret.as_bytes(), skipped));
-                }
+            // Before they are made: a value of a million lines has as many forms.
+            if self.is_blind || value.lines().count() > FORMS_MAX / 10 || self.forms.len() >= FORMS_MAX {
+                self.is_blind = true;
+                return;
             }
+            self.forms.extend(forms::of(value));
         }
-        self.forms.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
-        self.forms.dedup();
     }
 
     /// The text without secrets.
@@ -56,15 +47,26 @@ impl Mask {
         if self.is_blind && !text.is_empty() {
             return MASKED.to_owned();
         }
-        self.forms.iter().fold(text.to_owned(), |text, form| text.replace(form.as_str(), MASKED))
+        let own = self.finder().apply(text);
+        redact::text(&own).into_owned()
+    }
+
+    fn finder(&self) -> &Finder {
+        self.finder.get_or_init(|| Arc::new(Finder::new(self.forms.clone())))
+    }
+
+    /// All that is looked for: the run's and the process's.
+    fn longest(&self, length: impl Fn(&String) -> Option<usize>) -> Option<usize> {
+        let known = redact::finder();
+        let forms = self.finder().forms.iter().chain(&known.forms);
+        forms.filter_map(length).max().filter(|length| *length >= CHARS_MIN)
     }
 
     /// The same for the part before a cut: a secret may have been cut in its middle.
     pub(crate) fn apply_to_head(&self, text: &str) -> String {
         let text = self.apply(text);
         let begun = |form: &String| form.char_indices().map(|(at, _)| at).rev().find(|at| text.ends_with(&form[..*at]));
-        let longest = self.forms.iter().filter_map(begun).max().filter(|length| *length >= CHARS_MIN);
-        match longest {
+        match self.longest(begun) {
             Some(length) => format!("{}{MASKED}", &text[..text.len() - length]),
             None => text,
         }
@@ -80,41 +82,17 @@ impl Mask {
                 .find(|at| text.starts_with(&form[*at..]))
                 .map(|at| form.len() - at)
         };
-        let longest = self.forms.iter().filter_map(ended).max().filter(|length| *length >= CHARS_MIN);
-        match longest {
+        match self.longest(ended) {
             Some(length) => format!("{MASKED}{}", &text[length..]),
             None => text,
         }
     }
 }
 
-/// The characters of `secret`'s base64 that do not depend on what stands before it, when that is `skipped` bytes of a
-/// group of three; once up to where they depend on what follows, once for a secret that ends the text; in both alphabets.
-fn base64_inside(secret: &[u8], skipped: usize) -> Vec<String> {
-    let inner = &secret[secret.len().min((3 - skipped) % 3)..];
-    let whole = &inner[..inner.len() - inner.len() % 3];
-    let mut encoded = vec![STANDARD_NO_PAD.encode(whole), URL_SAFE_NO_PAD.encode(whole)];
-    if whole.len() < inner.len() {
-        encoded.extend([STANDARD.encode(inner), STANDARD_NO_PAD.encode(inner), URL_SAFE_NO_PAD.encode(inner)]);
-    }
-    encoded.into_iter().filter(|form| form.len() >= 2 * CHARS_MIN).collect()
-}
-
-/// Percent-encoding of everything but unreserved characters (RFC 3986, section 2.3).
-fn url_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
     use super::*;
@@ -123,9 +101,8 @@ mod tests {
     fn a_secret_is_masked_plain_in_base64_and_url_encoded() {
         let secret = "p4ss/word with space";
         let mask = Mask::new([secret]);
-        for text in
-            [secret.to_owned(), url_encoded(secret), STANDARD.encode(secret), STANDARD.encode(format!("user:{secret}"))]
-        {
+        let url = "p4ss%2Fword%20with%20space".to_owned();
+        for text in [secret.to_owned(), url, STANDARD.encode(secret), STANDARD.encode(format!("user:{secret}"))] {
             let masked = mask.apply(&format!("token={text};"));
             assert!(masked.contains(MASKED), "{text} → {masked}");
         }
