@@ -6,6 +6,7 @@ mod alerts;
 mod api;
 mod architecture;
 mod cli;
+mod credentials;
 mod deployment;
 mod documentation;
 mod engine;

@@ -231,7 +231,7 @@ fn a_server_may_not_name_any_file_of_the_engines_machine() {
         json!({"name": "x"}),
         json!({"name": "x y", "hostname": "h"}),
         json!({"name": "x", "hostname": "-oProxyCommand=x"}),
-        json!({"name": "x", "hostname": "h", "password": "p"}),
+        json!({"name": "x", "hostname": "h", "pasword": "p"}),
     ] {
         assert_eq!(engine.post("/api/v1/servers", &wrong).status, 422, "{wrong}");
     }
@@ -246,7 +246,7 @@ fn a_server_that_cannot_be_reached_says_why() {
     let failed = checks.iter().find(|check| check["state"] == "failed").expect("one that failed");
     let told = format!("{}: {}", failed["part"].as_str().unwrap(), failed["message"].as_str().unwrap());
     assert_eq!(answer.json()["message"], told);
-    assert_eq!(checks[4], json!({"part": "sudo", "state": "skipped", "message": ""}));
+    assert_eq!(checks[5], json!({"part": "sudo", "state": "skipped", "message": ""}));
     assert_eq!(engine.get("/api/v1/servers/web1")["last_connection_status"], "failed");
 }
 

@@ -22,8 +22,8 @@ use crate::support::host::Host;
 pub struct Ran {
     what: String,
     code: i32,
-    stdout: String,
-    stderr: String,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Ran {
@@ -60,7 +60,7 @@ impl Ran {
 
     /// Standard output as JSON.
     #[track_caller]
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("douse {}: {error}: {}", self.what, self.stdout))
     }
@@ -98,7 +98,7 @@ pub fn douse_as(token: &str, engine: &Engine, arguments: &[&str]) -> Ran {
 }
 
 /// Runs it against `engine` as the admin.
-fn douse(engine: &Engine, arguments: &[&str]) -> Ran {
+pub fn douse(engine: &Engine, arguments: &[&str]) -> Ran {
     douse_as(ADMIN_TOKEN, engine, arguments)
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use douse::config::Role;
 use douse::engine::dispatch::start_due;
+use douse::engine::people::credentials::GivenCredentials;
 use douse::engine::people::servers;
 use douse::engine::policy::PolicySource;
 use douse::engine::{Engine, Policy, forget, gating, recover, replica};
@@ -74,7 +75,7 @@ on_both_engines! {
     async fn a_reload_that_fails_late_releases_nothing_and_one_that_works_releases_and_tells(fixture: Fixture) {
         let bench = Bench::with_virtual_time(fixture, &[ONE]).await;
         let draft = Draft { name: Some("web9".into()), hostname: Some("10.0.0.19".into()), ..Draft::default() };
-        servers::put(&bench.engine, draft, None, &person("ann", Role::Admin)).await.unwrap();
+        servers::put(&bench.engine, draft, GivenCredentials::default(), None, &person("ann", Role::Admin)).await.unwrap();
         let (now, hour) = (bench.engine.clock.now(), Duration::from_secs(3_600));
         let until = Some(now.plus(hour));
         let id = bench.prepared_as("one", "web1", &[], Some("auto"), |row| row.held_until = until).await;

@@ -7,7 +7,7 @@ mod shells;
 use std::collections::BTreeMap;
 
 use douse::alert::{Alert, AlertStatus};
-use douse::inventory::{Auth, Server};
+use douse::inventory::{Auth, Protocol, Server};
 use douse::runbook::model::{OsType, Runbook};
 use douse::runbook::parameters::{self, ParameterSources};
 use douse::runbook::plan::{self, Plan, PlanError, PlanInput};
@@ -41,7 +41,10 @@ pub(crate) fn server(name: &str) -> Server {
         group: None,
         environment: None,
         is_paused: false,
-        become_password_file: None,
+        protocol: Protocol::Ssh,
+        become_password: None,
+        bastion: None,
+        via: None,
     }
 }
 

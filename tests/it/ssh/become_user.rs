@@ -20,8 +20,8 @@ fn host() -> Sshd {
 }
 
 fn as_root(sshd: &Sshd, user: &str, password_file: Option<&str>, command: &str) -> Job {
-    let become_password_file = password_file.map(|file| sshd.dir().join(file));
-    let server = Server { become_password_file, ..sshd.server_for("web1", user) };
+    let become_password = password_file.map(|file| sshd.dir().join(file).into());
+    let server = Server { become_password, ..sshd.server_for("web1", user) };
     Job {
         become_user: Some("root".into()),
         environment: vec![("V".into(), "it's $(id)".into())],

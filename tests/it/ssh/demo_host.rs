@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use douse::cli::demo::sshd::{ClientKey, DemoHost};
-use douse::inventory::{Auth, Server};
+use douse::inventory::{Auth, Protocol, Server};
 use douse::runbook::model::OsType;
 use douse::transport::{Ending, Hold, Job, Killed, RefusalKind, Transport};
 
@@ -36,13 +36,16 @@ impl Place {
             port: self.host.address().port(),
             username: "demo".into(),
             os_type: OsType::Linux,
-            auth: Auth::Key { key_file: self.path().join("key"), passphrase_file: None },
+            auth: Auth::Key { key: self.path().join("key").into(), passphrase: None, certificate: None },
             host_keys: vec![self.host.host_key().to_owned()],
             tags: Vec::new(),
             group: None,
             environment: None,
             is_paused: false,
-            become_password_file: None,
+            protocol: Protocol::Ssh,
+            become_password: None,
+            bastion: None,
+            via: None,
         }
     }
 }
@@ -77,7 +80,8 @@ async fn a_demo_host_takes_only_its_client_and_only_the_shell() {
     let place = Place::new().await;
     let stranger = place.path().join("stranger");
     ClientKey::generate().unwrap().write(&stranger).unwrap();
-    let server = Server { auth: Auth::Key { key_file: stranger, passphrase_file: None }, ..place.server() };
+    let server =
+        Server { auth: Auth::Key { key: stranger.into(), passphrase: None, certificate: None }, ..place.server() };
     let refusal = transport().reach(&Arc::new(server)).await.unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::Authentication);
 

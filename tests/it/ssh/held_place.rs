@@ -108,8 +108,8 @@ async fn a_disk_that_is_full_holds_nothing_and_one_that_fills_later_costs_only_o
 }
 
 fn asks(sshd: &Sshd, user: &str) -> Server {
-    let become_password_file = (user == "asks").then(|| sshd.dir().join("password"));
-    Server { become_password_file, ..sshd.server_for("web1", user) }
+    let become_password = (user == "asks").then(|| sshd.dir().join("password").into());
+    Server { become_password, ..sshd.server_for("web1", user) }
 }
 
 #[tokio::test]

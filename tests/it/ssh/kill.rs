@@ -106,7 +106,7 @@ async fn a_command_of_another_user_is_ended_by_sudo() {
         }
         std::fs::write(sshd.dir().join("pids"), "").unwrap();
         let mut server = sshd.server_for("web1", user);
-        server.become_password_file = (user == "asks").then(|| sshd.dir().join("password"));
+        server.become_password = (user == "asks").then(|| sshd.dir().join("password").into());
         let mut slow = job(&server, &family(&sshd, true));
         slow.become_user = Some("root".into());
         slow.timeout = Duration::from_secs(3);

@@ -17,8 +17,8 @@ async fn refusal(server: Server) -> Refusal {
 }
 
 fn with_key(server: Server, file: &str, dir: &std::path::Path, passphrase_file: Option<&str>) -> Server {
-    let passphrase_file = passphrase_file.map(|file| dir.join(file));
-    Server { auth: Auth::Key { key_file: dir.join(file), passphrase_file }, ..server }
+    let passphrase = passphrase_file.map(|file| dir.join(file).into());
+    Server { auth: Auth::Key { key: dir.join(file).into(), passphrase, certificate: None }, ..server }
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn a_key_with_and_without_passphrase_logs_in() {
     for (server, part) in [
         (locked(None), "has a passphrase"),
         (locked(Some("wrong")), "does not open"),
-        (locked(Some("absent")), "the passphrase file"),
+        (locked(Some("absent")), "the passphrase "),
         (with_key(sshd.server("web1"), "absent", sshd.dir(), None), "No such file"),
         (with_key(sshd.server("web1"), "pass", sshd.dir(), None), "cannot be used"),
     ] {
@@ -77,7 +77,7 @@ async fn a_password_logs_in_and_a_wrong_one_does_not() {
     fs::write(sshd.dir().join("right"), "cor rect' \"$x\n").unwrap();
     fs::write(sshd.dir().join("wrong"), "incorrect\n").unwrap();
     let server = |file: &str| Server {
-        auth: Auth::Password { password_file: sshd.dir().join(file) },
+        auth: Auth::Password { password: sshd.dir().join(file).into() },
         ..sshd.server_for("web1", "ops")
     };
     assert_eq!(exit(&transport(), &server("right"), "id -un").await.1, "ops\n");

@@ -8,6 +8,7 @@ mod held;
 mod held_place;
 mod hostile;
 mod hostile_session;
+mod jump;
 mod kill;
 mod login;
 mod run;

@@ -9,6 +9,7 @@ use douse::alert::AlertStatus;
 use douse::alert::episode::EpisodeState;
 use douse::audit::EventKind;
 use douse::execution::{Origin, Phase, RollbackState, Status, StepStatus, Verification};
+use douse::inventory::server::WinrmTransport;
 use douse::rights::Role;
 use douse::runbook::model::{Mode, OsType, RunbookStatus};
 use douse::store::*;
@@ -271,6 +272,7 @@ fn words() -> BTreeMap<String, BTreeSet<String>> {
         "runbooks.mode": Mode,
         "runbooks.status": RunbookStatus,
         "runbooks.status_override": RunbookOverride,
+        "server_credentials.winrm_transport": WinrmTransport,
         "servers.auth_type": AuthType,
         "servers.last_connection_status": ConnectionStatus,
         "servers.origin": ServerOrigin,

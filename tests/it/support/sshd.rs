@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use douse::inventory::{Auth, Server};
+use douse::inventory::{Auth, Protocol, Server};
 use douse::runbook::model::OsType;
 use tempfile::TempDir;
 
@@ -116,13 +116,16 @@ impl Sshd {
             port: self.address.port(),
             username: username.to_owned(),
             os_type: OsType::Linux,
-            auth: Auth::Key { key_file: self.key_file(), passphrase_file: None },
+            auth: Auth::Key { key: self.key_file().into(), passphrase: None, certificate: None },
             host_keys: vec![self.host_key()],
             tags: Vec::new(),
             group: None,
             environment: None,
             is_paused: false,
-            become_password_file: None,
+            protocol: Protocol::Ssh,
+            become_password: None,
+            bastion: None,
+            via: None,
         }
     }
 
