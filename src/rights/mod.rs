@@ -125,10 +125,10 @@ struct Grant {
 }
 
 impl Grant {
-    fn permits(&self, act: Act, runbook: &str, group: Option<Option<&str>>) -> bool {
+    fn permits(&self, act: Act, runbook: Option<&str>, group: Option<Option<&str>>) -> bool {
         let is_meant = |patterns: &[Pattern], value: &str| patterns.iter().any(|pattern| pattern.matches(value));
         (act == Act::View || self.may.contains(&act))
-            && is_meant(&self.runbooks, runbook)
+            && runbook.is_none_or(|runbook| is_meant(&self.runbooks, runbook))
             && group.is_none_or(|group| is_meant(&self.groups, group.unwrap_or_default()))
     }
 }
@@ -160,12 +160,17 @@ impl Rights {
 
     /// Whether `act` is permitted at `runbook` on a server of `group`.
     pub fn may(&self, act: Act, runbook: &str, group: Option<&str>) -> bool {
-        self.asked(act, runbook, Some(group))
+        self.asked(act, Some(runbook), Some(group))
     }
 
     /// Whether `act` is permitted at `runbook` on some servers.
     pub fn may_somewhere(&self, act: Act, runbook: &str) -> bool {
-        self.asked(act, runbook, None)
+        self.asked(act, Some(runbook), None)
+    }
+
+    /// Whether `act` is permitted at some runbooks on servers of `group`.
+    pub fn may_at(&self, act: Act, group: Option<&str>) -> bool {
+        self.asked(act, None, Some(group))
     }
 
     /// Nothing is taken away.
@@ -173,7 +178,7 @@ impl Rights {
         self.0.is_empty()
     }
 
-    fn asked(&self, act: Act, runbook: &str, group: Option<Option<&str>>) -> bool {
+    fn asked(&self, act: Act, runbook: Option<&str>, group: Option<Option<&str>>) -> bool {
         self.0.iter().all(|grants| grants.iter().any(|grant| grant.permits(act, runbook, group)))
     }
 }

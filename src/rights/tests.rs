@@ -60,6 +60,16 @@ fn scopes_permit_what_they_name() {
         assert_eq!(rights.may(act, runbook, group), expected, "{act} {runbook} {group:?}");
     }
     assert!(rights.may_somewhere(Act::View, "restart-nginx") && !rights.may_somewhere(Act::View, "reboot"));
+    for (act, group, expected) in [
+        (Act::View, Some("web"), true),
+        (Act::Execute, Some("web"), true),
+        (Act::Approve, Some("web"), false),
+        (Act::View, Some("db"), false),
+        (Act::View, None, false),
+    ] {
+        assert_eq!(rights.may_at(act, group), expected, "{act} {group:?}");
+        assert!(none.may_at(act, group));
+    }
     let both = Rights::default().narrowed_by([&web, &all]);
     assert!(both.may(Act::Approve, "reboot", None) && !both.may(Act::Execute, "reboot", None));
     let each = Rights::default().narrowed_by([&web]).narrowed_by([&all]);

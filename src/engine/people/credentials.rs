@@ -9,7 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::servers::{self as people_servers, Found};
-use super::{ActError, Author, Engine, Person, change};
+use super::{ActError, Author, Engine, Person, change, reach};
 use crate::audit::EventKind;
 use crate::config::Secret;
 use crate::engine::keys::{self, NO_KEY};
@@ -292,6 +292,9 @@ pub async fn set(engine: &Engine, name: String, given: GivenCredentials, by: &Pe
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        if let Err(refusal) = reach::may_change(&author.person, row.server_group.as_deref()) {
+            return Ok(Err(refusal));
+        }
         let before = credentials.clone();
         let credentials = credentials.unwrap_or_else(|| CredentialsRow::empty(row.id, &author.person.name, author.now));
         let mut changed = match Change::new(credentials, before, given, keys.as_deref(), author) {

@@ -7,6 +7,7 @@ pub mod blackouts;
 pub mod breakers;
 pub mod credentials;
 pub mod pauses;
+pub mod reach;
 pub mod runbooks;
 pub mod servers;
 pub mod settings;

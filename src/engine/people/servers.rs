@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::credentials::{Change, GivenCredentials};
-use super::{ActError, Author, Engine, Person, change, optional_reason, release};
+use super::{ActError, Author, Engine, Person, change, optional_reason, reach, release};
 use crate::audit::{EventKind, NewEvent};
 use crate::engine::keys;
 use crate::engine::policy::{self, Policy};
@@ -58,11 +58,15 @@ pub async fn put(
         };
         changed.drop_unused(draft.auth_type.as_deref(), &draft);
         let draft = Draft { stored: changed.stored(keys.as_ref()), ..draft };
-        let server = match checked(draft, &base) {
+        let server = match checked(draft.clone(), &base) {
             Ok(server) => server,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let living = known.as_ref().filter(|row| row.removed_at.is_none());
+        let replaced = living.filter(|_| replaces.is_some());
+        if let Err(refusal) = reach::may_put(&author.person, &policy, &draft, &server, replaced) {
+            return Ok(Err(refusal));
+        }
         if replaces.is_none() && (living.is_some() || policy.servers.get(&server.name).is_some()) {
             let message = format!("there is a server called `{}` already", server.name);
             return Ok(Err(ActError::Conflict(message)));
@@ -219,6 +223,9 @@ pub async fn remove(engine: &Engine, name: String, by: &Person) -> Result<(), Ac
         if row.origin == ServerOrigin::File {
             return Ok(Err(declared(&name)));
         }
+        if let Err(refusal) = reach::may_change(&author.person, row.server_group.as_deref()) {
+            return Ok(Err(refusal));
+        }
         if let Some(lock) = target_locks::holder(db, &name)? {
             return Ok(Err(held(&name, lock.execution_id)));
         }
@@ -246,7 +253,13 @@ pub async fn set_maintenance(
     by: &Person,
 ) -> Result<ServerRow, ActError> {
     let reason = optional_reason(reason)?;
-    let is_declared = engine.policy().servers.get(&name).is_some_and(|server| server.is_paused);
+    let policy = engine.policy();
+    let server = policy.servers.get(&name).ok_or(ActError::NotFound)?;
+    // Everybody who sees it may stop what runs by itself there; to let it run again takes more.
+    if !is_paused {
+        reach::may_change(by, server.group.as_deref())?;
+    }
+    let is_declared = server.is_paused;
     let row = change(engine, by, move |db, author| {
         let row = servers::by_name(db, &name)?.filter(|row| row.removed_at.is_none());
         let Some(row) = row else { return Ok(Err(ActError::NotFound)) };
@@ -270,6 +283,7 @@ pub async fn set_maintenance(
 
 /// Logs in and runs `true`, also as root; how that went is kept with the server.
 pub async fn test(engine: &Engine, server: &Arc<Server>, by: &Person) -> Result<(ConnectionStatus, Probe), ActError> {
+    reach::may_change(by, server.group.as_deref())?;
     let probe = probe(engine.transport.as_ref(), server).await;
     let status = if probe.is_success() { ConnectionStatus::Success } else { ConnectionStatus::Failed };
     let (name, told) = (server.name.clone(), probe.summary());

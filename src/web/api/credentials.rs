@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::servers::{ServerView, find};
-use super::{Error, List};
+use super::{Error, List, seen};
 use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::engine::people::credentials::{self as act, Given, GivenCredentials};
@@ -71,6 +71,9 @@ impl From<CredentialsBody> for GivenCredentials {
         }
     }
 }
+
+/// What somebody with scopes may not do.
+const KEYS: &str = "to see or rotate master keys, which every server's secrets are under";
 
 /// A master key; the key itself is in its file only.
 #[derive(Serialize, ToSchema, Debug)]
@@ -140,16 +143,17 @@ pub async fn remove(
 }
 
 async fn change(engine: &Engine, id: &str, given: GivenCredentials, person: &Person) -> Result<HttpResponse, ApiError> {
-    let (server, _) = find(engine, id).await?;
+    let (server, _) = find(engine, person, id).await?;
     let row = act::set(engine, server.name.clone(), given, person).await?;
-    let (server, row) = find(engine, &row.name).await?;
+    let (server, row) = find(engine, person, &row.name).await?;
     Ok(HttpResponse::Ok().json(ServerView::of(&server, row)))
 }
 
 /// The master keys that the database knows, the oldest first
 #[utoipa::path(tag = "keys", responses((status = 200, body = List<KeyView>)))]
 #[get("/api/v1/keys")]
-pub async fn list_keys(engine: web::Data<Engine>) -> Result<HttpResponse, ApiError> {
+pub async fn list_keys(engine: web::Data<Engine>, person: Person) -> Result<HttpResponse, ApiError> {
+    seen::unlimited(&person, KEYS)?;
     let view = |key: keys::KeyState| KeyView {
         key_id: key.key_id,
         is_current: key.is_current,
@@ -170,6 +174,7 @@ pub async fn rotate_keys(
     person: Person,
     Body(body): Body<RotateBody>,
 ) -> Result<HttpResponse, ApiError> {
+    seen::unlimited(&person, KEYS)?;
     let done = keys::rotate(&engine, body.limit.unwrap_or(usize::MAX), &person).await?;
     let keys::Rotated { key_id, rotated, remaining, retired, broken } = done;
     Ok(HttpResponse::Ok().json(RotateView { key_id, rotated, remaining, retired, broken }))

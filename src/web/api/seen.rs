@@ -1,5 +1,7 @@
 //! What is there for whom: rows of runbooks that somebody's rights do not reach are not shown, in no list and by no id.
 
+use crate::engine::people::reach;
+use crate::inventory::Server;
 use crate::limits;
 use crate::rights::Act;
 use crate::store::decisions::DecisionRow;
@@ -20,6 +22,11 @@ pub(super) fn decision(person: &Person, row: &DecisionRow) -> bool {
         (Some(runbook), None) => person.rights.may_somewhere(Act::View, runbook),
         (None, _) => true,
     }
+}
+
+/// A server is there for `person`.
+pub(super) fn server(person: &Person, server: &Server) -> bool {
+    reach::is_there(person, server.group.as_deref())
 }
 
 /// A runbook is there for `person`.

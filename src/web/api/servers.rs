@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::credentials::{CredentialsBody, GivenSecret};
-use super::{Asked, Error, List, WholeList};
+use super::{Asked, Error, List, WholeList, seen};
 use crate::clock::Timestamp;
 use crate::engine::people::credentials::GivenCredentials;
 use crate::engine::people::servers as act;
@@ -259,12 +259,18 @@ pub struct CheckView {
 /// Servers, by name
 #[utoipa::path(tag = "servers", params(WholeList), responses((status = 200, body = List<ServerView>)))]
 #[get("/api/v1/servers")]
-pub async fn list(engine: web::Data<Engine>, query: Asked<WholeList>) -> Result<HttpResponse, ApiError> {
+pub async fn list(
+    engine: web::Data<Engine>,
+    query: Asked<WholeList>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     let policy = engine.policy();
     let rows = engine.store.read(servers::list).await?;
     let known: Vec<ServerView> = rows
         .into_iter()
-        .filter_map(|row| policy.servers.get(&row.name).map(|server| ServerView::of(server, row)))
+        .filter_map(|row| policy.servers.get(&row.name).map(|server| (server, row)))
+        .filter(|(server, _)| seen::server(&person, server))
+        .map(|(server, row)| ServerView::of(server, row))
         .collect();
     let (items, next_cursor) = query.cut(known, |view| view.name.clone())?;
     Ok(HttpResponse::Ok().json(List { items, next_cursor }))
@@ -273,8 +279,8 @@ pub async fn list(engine: web::Data<Engine>, query: Asked<WholeList>) -> Result<
 /// One server
 #[utoipa::path(tag = "servers", params(("id" = String, Path, description = "name or id")), responses((status = 200, body = ServerView), (status = 404, body = Error)))]
 #[get("/api/v1/servers/{id}")]
-pub async fn show(engine: web::Data<Engine>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let (server, row) = find(&engine, &id).await?;
+pub async fn show(engine: web::Data<Engine>, id: web::Path<String>, person: Person) -> Result<HttpResponse, ApiError> {
+    let (server, row) = find(&engine, &person, &id).await?;
     Ok(HttpResponse::Ok().json(ServerView::of(&server, row)))
 }
 
@@ -289,7 +295,7 @@ pub async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let (given, draft) = body.parts();
     let row = act::put(&engine, draft, given, None, &person).await?;
-    let (server, row) = find(&engine, &row.name).await?;
+    let (server, row) = find(&engine, &person, &row.name).await?;
     let location = format!("/api/v1/servers/{}", row.id);
     Ok(HttpResponse::Created().insert_header(("Location", location)).json(ServerView::of(&server, row)))
 }
@@ -304,10 +310,10 @@ pub async fn replace(
     person: Person,
     Body(body): Body<ServerBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let (server, _) = find(&engine, &id).await?;
+    let (server, _) = find(&engine, &person, &id).await?;
     let (given, draft) = body.parts();
     let row = act::put(&engine, draft, given, Some(server.name.clone()), &person).await?;
-    let (server, row) = find(&engine, &row.name).await?;
+    let (server, row) = find(&engine, &person, &row.name).await?;
     Ok(HttpResponse::Ok().json(ServerView::of(&server, row)))
 }
 
@@ -320,7 +326,7 @@ pub async fn remove(
     id: web::Path<String>,
     person: Person,
 ) -> Result<HttpResponse, ApiError> {
-    let (server, _) = find(&engine, &id).await?;
+    let (server, _) = find(&engine, &person, &id).await?;
     act::remove(&engine, server.name.clone(), &person).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -329,7 +335,7 @@ pub async fn remove(
 #[utoipa::path(tag = "servers", params(("id" = String, Path, description = "name or id")), responses((status = 200, body = TestView), (status = 404, body = Error)))]
 #[post("/api/v1/servers/{id}/test")]
 pub async fn test(engine: web::Data<Engine>, id: web::Path<String>, person: Person) -> Result<HttpResponse, ApiError> {
-    let (server, _) = find(&engine, &id).await?;
+    let (server, _) = find(&engine, &person, &id).await?;
     let (status, probe) = act::test(&engine, &server, &person).await?;
     let message = probe.summary();
     let view = |Check { part, state, message }| CheckView { part, state, message };
@@ -384,7 +390,7 @@ pub async fn executions(
     query: Asked<WholeList>,
     person: Person,
 ) -> Result<HttpResponse, ApiError> {
-    let (server, _) = find(&engine, &id).await?;
+    let (server, _) = find(&engine, &person, &id).await?;
     let filter = ExecutionFilter { server: Some(server.name.clone()), ..ExecutionFilter::default() };
     super::executions::answer(&engine, &person, filter, query.limit, query.cursor.as_deref()).await
 }
@@ -396,19 +402,20 @@ async fn maintain(
     reason: Option<String>,
     person: &Person,
 ) -> Result<HttpResponse, ApiError> {
-    let (server, _) = find(engine, id).await?;
+    let (server, _) = find(engine, person, id).await?;
     let row = act::set_maintenance(engine, server.name.clone(), is_paused, reason, person).await?;
     Ok(HttpResponse::Ok().json(ServerView::of(&server, row)))
 }
 
-/// The server called `text`, or with that id.
-pub(super) async fn find(engine: &Engine, text: &str) -> Result<(Arc<Server>, ServerRow), ApiError> {
+/// The server called `text`, or with that id; what `person` may not see is not there.
+pub(super) async fn find(engine: &Engine, person: &Person, text: &str) -> Result<(Arc<Server>, ServerRow), ApiError> {
     let missing = || ApiError::not_found(format!("server `{text}`"));
     let policy: Arc<Policy> = engine.policy();
     let rows = engine.store.read(servers::list).await?;
     let id = text.parse::<ServerId>().ok();
     let is_meant = |row: &ServerRow| row.name.eq_ignore_ascii_case(text) || id == Some(row.id);
     let row = rows.into_iter().find(is_meant).ok_or_else(missing)?;
-    let server = policy.servers.get(&row.name).cloned().ok_or_else(missing)?;
+    let server = policy.servers.get(&row.name).filter(|server| seen::server(person, server));
+    let server = server.cloned().ok_or_else(missing)?;
     Ok((server, row))
 }

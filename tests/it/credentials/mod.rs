@@ -4,6 +4,7 @@ mod api;
 mod canary;
 mod import;
 mod keys;
+mod reach;
 mod rotation;
 
 use std::fs;

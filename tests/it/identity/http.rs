@@ -10,13 +10,13 @@ use crate::api;
 use crate::support::engine::{ADMIN_TOKEN, Engine, VIEWER_TOKEN};
 use crate::support::http::{self, Answer};
 
-pub(super) fn send(engine: &Engine, method: &str, path: &str, token: Option<&str>, body: &Value) -> Answer {
+pub(crate) fn send(engine: &Engine, method: &str, path: &str, token: Option<&str>, body: &Value) -> Answer {
     let body = (!body.is_null()).then(|| body.to_string());
     http::ask(method, &format!("{}{path}", engine.url), token, body.as_deref(), &[])
 }
 
 /// Adds a user through the API, who chooses [`PASSWORD`].
-pub(super) fn invite(engine: &Engine, name: &str, role: &str) {
+pub(crate) fn invite(engine: &Engine, name: &str, role: &str) {
     let added = send(engine, "POST", "/api/v1/users", Some(ADMIN_TOKEN), &json!({"name": name, "role": role}));
     assert_eq!(added.status, 201, "{}", added.text);
     let token = added.json()["setup_token"].as_str().unwrap().to_owned();
@@ -24,7 +24,7 @@ pub(super) fn invite(engine: &Engine, name: &str, role: &str) {
     assert_eq!((chosen.status, chosen.json()["state"].as_str()), (200, Some("active")), "{}", chosen.text);
 }
 
-pub(super) fn login(engine: &Engine, name: &str, kind: &str) -> Answer {
+pub(crate) fn login(engine: &Engine, name: &str, kind: &str) -> Answer {
     let answer =
         send(engine, "POST", "/api/v1/login", None, &json!({"name": name, "password": PASSWORD, "kind": kind}));
     assert_eq!(answer.status, 200, "{}", answer.text);

@@ -2,7 +2,7 @@
 
 mod acts;
 mod commands;
-mod http;
+pub(crate) mod http;
 mod login;
 mod rights;
 mod set_up;
