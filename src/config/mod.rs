@@ -137,6 +137,12 @@ pub struct Encryption {
     pub source: String,
 }
 
+/// The password in an address, as it stands there.
+fn password_of(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
+    authority.rsplit_once('@')?.0.split_once(':').map(|(_, password)| password)
+}
+
 impl Config {
     /// Reads `path` and lays `variables` over it; every problem at once.
     pub fn load(path: &Path, variables: &[(String, String)]) -> Result<Self, Vec<Problem>> {
@@ -154,9 +160,8 @@ impl Config {
         self.tokens.iter().for_each(|token| redact::register(token.token.expose()));
         let credentials = self.sources.iter().flat_map(|source| &source.credentials);
         credentials.filter_map(Credential::secret).for_each(|secret| redact::register(secret.expose()));
-        let url = self.storage.url.expose();
-        if let Some(password) = reqwest::Url::parse(url).ok().and_then(|url| url.password().map(str::to_owned)) {
-            redact::register(&password);
+        if let Some(password) = password_of(self.storage.url.expose()) {
+            redact::register(password);
         }
     }
 

@@ -59,7 +59,7 @@ impl MasterKey {
         if bytes.iter().all(|byte| *byte == 0) {
             return Err("a key of nothing but zeros is no key");
         }
-        let hash = Sha256::new().chain_update(b"douse master key\0").chain_update(&*bytes).finalize();
+        let hash = Sha256::new().chain_update(b"douse master key\0").chain_update(bytes.as_slice()).finalize();
         let check = hex_of(hash.get(..CHECK_BYTES).unwrap_or_default());
         let id = name.map_or_else(|| check.clone(), |name| format!("{name}.{check}"));
         Ok(Self { id, bytes })

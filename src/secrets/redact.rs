@@ -238,9 +238,10 @@ mod tests {
 
     #[test]
     fn a_log_line_is_written_without_secrets() {
-        register("logged-secret");
+        let secret = "logged-secret";
+        register(secret);
         let mut written = Vec::new();
-        writeln!(Redacting(&mut written), "INFO a={}", "logged-secret").unwrap();
+        writeln!(Redacting(&mut written), "INFO a={value}", value = secret).unwrap();
         let written = String::from_utf8(written).unwrap();
         assert!(!written.contains("logged-secret") && written.ends_with('\n'), "{written}");
     }

@@ -11,16 +11,18 @@ use super::mask::MASKED;
 /// One shape: what it looks like, and what is left of it.
 struct Shape {
     regex: Regex,
-    /// What the match becomes; `None` where it was no secret after all.
-    keep: fn(&Captures<'_>) -> Option<String>,
+    keep: Keep,
 }
+
+/// What a match becomes; `None` where it was no secret after all.
+type Keep = fn(&Captures<'_>) -> Option<String>;
 
 /// Names whose value is never shown, in the middle of a longer name too.
 const NAMES: &str = "password|passwd|passphrase|secret|api[_-]?key|private[_-]?key|access[_-]?key|token";
 
-static PATTERNS: LazyLock<Vec<(String, fn(&Captures<'_>) -> Option<String>)>> = LazyLock::new(|| {
-    let whole: fn(&Captures<'_>) -> Option<String> = |_| Some(MASKED.to_owned());
-    let value: fn(&Captures<'_>) -> Option<String> = |found| Some(format!("{}{MASKED}", group(found, 1)));
+static PATTERNS: LazyLock<Vec<(String, Keep)>> = LazyLock::new(|| {
+    let whole: Keep = |_| Some(MASKED.to_owned());
+    let value: Keep = |found| Some(format!("{}{MASKED}", group(found, 1)));
     vec![
         // A private key in PEM, also one that was cut.
         (r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)".to_owned(), whole),
@@ -52,7 +54,7 @@ static PATTERNS: LazyLock<Vec<(String, fn(&Captures<'_>) -> Option<String>)>> = 
 });
 
 static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
-    let shape = |(pattern, keep): &(String, fn(&Captures<'_>) -> Option<String>)| {
+    let shape = |(pattern, keep): &(String, Keep)| {
         // Constant patterns; a test compiles each.
         Regex::new(pattern).ok().map(|regex| Shape { regex, keep: *keep })
     };

@@ -94,8 +94,19 @@ fn examples(language: &str) -> Vec<(String, String)> {
 fn objections(top: &[&str], text: &str) -> Option<String> {
     const RUNBOOK: &[&str] =
         &["environment_vars", "guard", "name", "parameters", "rollback", "steps", "target", "triggers"];
-    const CONFIG: &[&str] =
-        &["auth", "blackouts", "global", "limits", "outbound", "runbooks", "servers", "sources", "storage", "web"];
+    const CONFIG: &[&str] = &[
+        "auth",
+        "blackouts",
+        "encryption",
+        "global",
+        "limits",
+        "outbound",
+        "runbooks",
+        "servers",
+        "sources",
+        "storage",
+        "web",
+    ];
     let are_in = |known: &[&str]| top.iter().all(|key| known.contains(key)) || top.contains(&"steps");
     if text.starts_with("servers:\n") {
         return Some(match douse::inventory::file::parse("servers.yml", &root(), &text.replace("AAAA…", HOST_KEY)) {
