@@ -1,5 +1,6 @@
 //! What a configuration means, and what is told about a wrong one.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ const EXAMPLE: &str = r#"
 global: {mode: enforce, external_url: "http://localhost:9494", timezone: UTC}
 web: {listen_addresses: ["127.0.0.1:9494"]}
 storage: {url: "sqlite://data/douse.db", retention: {executions: 90d, output: 30d, audit: 2y}}
-encryption: {master_key_file: /etc/douse/master.key}
+encryption: {master_key_file: secrets/master.key}
 sources:
   - {name: main, bearer_token_file: webhook.token, alertmanager_url: "http://localhost:9093"}
 prometheus: {url: "http://localhost:9090"}
@@ -44,7 +45,14 @@ fn the_example_of_the_manual_is_read_in_full() {
     let (dir, path) = write(EXAMPLE);
     std::fs::write(dir.path().join("webhook.token"), "first-token\n").unwrap();
     std::fs::write(dir.path().join("ops.token"), "ops-token-value\r\n").unwrap();
+    let key_file = dir.path().join("secrets/master.key");
+    std::fs::create_dir(dir.path().join("secrets")).unwrap();
+    std::fs::write(&key_file, format!("2026:{}\n", "0e".repeat(32))).unwrap();
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let config = Config::load(&path, &[]).unwrap();
+    let encryption = config.encryption.as_ref().unwrap();
+    assert_eq!(encryption.source, key_file.display().to_string());
+    assert!(encryption.keys.as_ref().unwrap().current().id.starts_with("2026."));
     assert_eq!(config.global.mode, EngineMode::Enforce);
     assert_eq!(config.storage.url.expose(), format!("sqlite://{}/data/douse.db", dir.path().display()));
     assert_eq!(config.storage.retention.audit, Some(humantime::parse_duration("2y").unwrap()));

@@ -97,8 +97,6 @@ fn all_problems_are_told_at_once_with_line_and_column() {
             "servers.yml:8:16 E103",
             "servers.yml:7:5 E105",
             "servers.yml:11:15 E103",
-            "servers.yml:10:15 E103",
-            "servers.yml:9:14 E103",
             "servers.yml:12:5 E103",
         ],
         "{problems:#?}"
