@@ -4,6 +4,15 @@ use std::time::Duration;
 
 use regex::RegexBuilder;
 
+/// How a user's YAML is read. Each of its levels takes much of a thread's stack.
+pub fn yaml(depth_max: usize) -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        budget: serde_saphyr::budget! { max_depth: depth_max, flow_nesting_limit: depth_max },
+    }
+}
+
 /// The reader of a user's regex, within the bounds below.
 pub fn regex(pattern: &str) -> RegexBuilder {
     let mut builder = RegexBuilder::new(pattern);

@@ -116,16 +116,7 @@ impl Node {
 
     /// Reads `text`, whose places are told as lines of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Problem> {
-        let options = serde_saphyr::options! {
-            strict_booleans: true,
-            with_snippet: false,
-            // Each level takes much of a thread's stack.
-            budget: serde_saphyr::budget! {
-                max_depth: limits::CONFIG_DEPTH_MAX,
-                flow_nesting_limit: limits::CONFIG_DEPTH_MAX,
-            },
-        };
-        match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
+        match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, limits::yaml(limits::CONFIG_DEPTH_MAX)) {
             Ok(raw) => Ok(build(path, text, raw)),
             Err(error) => {
                 let place = error.location().map_or_else(|| Place::file(path), |at| Place::at(path, &at));

@@ -64,6 +64,18 @@ pub struct Fault {
 }
 
 impl Draft {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let files = [
+            &self.key_file,
+            &self.passphrase_file,
+            &self.certificate_file,
+            &self.password_file,
+            &self.become_password_file,
+        ];
+        files.into_iter().filter_map(Option::as_deref)
+    }
+
     /// The server, or everything that is wrong with it. Relative paths are taken from `base`.
     pub fn check(self, base: &Path) -> Result<Server, Vec<Fault>> {
         let mut faults = Faults::default();

@@ -41,15 +41,7 @@ pub const KEYS: [&str; 22] = [
 
 /// The servers of one file. `file` is its name in problems, `base` the folder from which relative paths are taken.
 pub fn parse(file: &str, base: &Path, text: &str) -> Result<Vec<Server>, Vec<Problem>> {
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        with_snippet: false,
-        // Each level takes much of a thread's stack.
-        budget: serde_saphyr::budget! {
-            max_depth: limits::CONFIG_DEPTH_MAX,
-            flow_nesting_limit: limits::CONFIG_DEPTH_MAX,
-        },
-    };
+    let options = limits::yaml(limits::CONFIG_DEPTH_MAX);
     let top: Spanned<Value> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let (line, column) = error.location().map_or((0, 0), |at| (number(at.line()), number(at.column())));
         let message = error.to_string();

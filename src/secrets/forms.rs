@@ -4,6 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+use crate::audit::canonical::hex;
+
 /// Shorter ones are not looked for: they would make holes everywhere and hide nothing.
 pub(super) const CHARS_MIN: usize = 4;
 
@@ -17,7 +19,7 @@ pub(super) fn of(value: &str) -> Vec<String> {
         forms.push(url_encoded(secret, "%20"));
         forms.push(url_encoded(secret, "+"));
         forms.push(json_escaped(secret));
-        forms.push(secret.bytes().map(|byte| format!("{byte:02x}")).collect());
+        forms.push(hex(secret.as_bytes()));
         forms.push(secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", "));
         for skipped in 0..3 {
             forms.extend(base64_inside(secret.as_bytes(), skipped));

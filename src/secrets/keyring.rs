@@ -10,6 +10,8 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::audit::canonical;
+
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
 /// Bytes of a key's own hash that stand in its id, as hex.
@@ -60,7 +62,7 @@ impl MasterKey {
             return Err("a key of nothing but zeros is no key");
         }
         let hash = Sha256::new().chain_update(b"douse master key\0").chain_update(bytes.as_slice()).finalize();
-        let check = hex_of(hash.get(..CHECK_BYTES).unwrap_or_default());
+        let check = canonical::hex(hash.get(..CHECK_BYTES).unwrap_or_default());
         let id = name.map_or_else(|| check.clone(), |name| format!("{name}.{check}"));
         Ok(Self { id, bytes })
     }
@@ -120,17 +122,13 @@ pub fn generate(name: &str) -> Result<Zeroizing<String>, String> {
         return Err(format!("a key's id is 1 to {NAME_CHARS_MAX} of A-Z a-z 0-9 - _"));
     }
     let key = Key::<XChaCha20Poly1305>::generate();
-    let hex = Zeroizing::new(hex_of(&key));
+    let hex = Zeroizing::new(canonical::hex(&key));
     Ok(Zeroizing::new(format!("{name}:{}\n", *hex)))
 }
 
 fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(fits)
-}
-
-fn hex_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(hex: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {

@@ -30,6 +30,24 @@ pub struct UserRow {
 }
 
 impl UserRow {
+    /// A user without a password, who can do nothing until one is chosen.
+    pub fn new(name: String, role: Role, scopes: Option<Vec<Scope>>, created_by: String, now: Timestamp) -> Self {
+        Self {
+            id: UserId::new(),
+            name,
+            role,
+            scopes: scopes.map(Json),
+            password_hash: None,
+            password_changed_at: None,
+            created_by,
+            created_at: now,
+            updated_at: now,
+            last_login_at: None,
+            disabled_at: None,
+            removed_at: None,
+        }
+    }
+
     /// May log in, and use tokens.
     pub fn is_active(&self) -> bool {
         self.disabled_at.is_none() && self.removed_at.is_none()

@@ -11,7 +11,7 @@ use crate::audit::EventKind;
 use crate::config::Secret;
 use crate::engine::Engine;
 use crate::engine::acts::ActError;
-use crate::id::{SetupTokenId, UserId};
+use crate::id::SetupTokenId;
 use crate::limits;
 use crate::rights::Role;
 use crate::store::setup_tokens::{self, SetupTokenRow};
@@ -183,20 +183,7 @@ fn first_admin(db: &mut Db, scene: &Scene, name: &str) -> Result<Option<UserRow>
     if users::by_name(db, name)?.is_some() {
         return Ok(None);
     }
-    let user = UserRow {
-        id: UserId::new(),
-        name: name.to_owned(),
-        role: Role::Admin,
-        scopes: None,
-        password_hash: None,
-        password_changed_at: None,
-        created_by: name.to_owned(),
-        created_at: scene.now,
-        updated_at: scene.now,
-        last_login_at: None,
-        disabled_at: None,
-        removed_at: None,
-    };
+    let user = UserRow::new(name.to_owned(), Role::Admin, None, name.to_owned(), scene.now);
     users::insert(db, &user)?;
     let payload = json!({ "name": name, "role": user.role, "scopes": null });
     scene.record(db, EventKind::UserCreated, name, ("user", name), payload)?;

@@ -7,7 +7,6 @@ use crate::audit::EventKind;
 use crate::config::Secret;
 use crate::engine::Engine;
 use crate::engine::acts::ActError;
-use crate::id::UserId;
 use crate::rights::{self, Role, Scope};
 use crate::store::users::{self, UserRow};
 use crate::store::{Db, Json, StoreError, api_tokens, lock_decisions, sessions, setup_tokens};
@@ -38,20 +37,7 @@ pub async fn create(engine: &Engine, new: NewUser, by: &Person) -> Result<(UserR
             let message = format!("there is or was a user called `{}`: a name is never given to another", new.name);
             return Ok(Err(ActError::Conflict(message)));
         }
-        let user = UserRow {
-            id: UserId::new(),
-            name: new.name,
-            role: new.role,
-            scopes: new.scopes.map(Json),
-            password_hash: None,
-            password_changed_at: None,
-            created_by: by.name.clone(),
-            created_at: scene.now,
-            updated_at: scene.now,
-            last_login_at: None,
-            disabled_at: None,
-            removed_at: None,
-        };
+        let user = UserRow::new(new.name, new.role, new.scopes, by.name.clone(), scene.now);
         users::insert(db, &user)?;
         if user.role == Role::Admin {
             // What was printed for the first admin is not needed any more.

@@ -41,14 +41,7 @@ pub(super) fn may_put(
         may_change(person, known.server_group.as_deref())?;
     }
     may_change(person, server.group.as_deref())?;
-    let files = [
-        &draft.key_file,
-        &draft.passphrase_file,
-        &draft.certificate_file,
-        &draft.password_file,
-        &draft.become_password_file,
-    ];
-    if files.into_iter().any(Option::is_some) || matches!(server.auth, Auth::Agent) {
+    if draft.files().next().is_some() || matches!(server.auth, Auth::Agent) {
         return Err(ActError::Forbidden(format!(
             "the rights of {} are narrowed to some servers, and files and the agent may log in to others: give the key or \
              the password itself",

@@ -332,14 +332,7 @@ fn credentials_folder(engine: &Engine) -> PathBuf {
 
 /// Files that a person names lie in the folder of credentials.
 fn may_name(draft: &Draft, base: &Path) -> Result<(), ActError> {
-    let files = [
-        &draft.key_file,
-        &draft.passphrase_file,
-        &draft.certificate_file,
-        &draft.password_file,
-        &draft.become_password_file,
-    ];
-    for file in files.into_iter().flatten() {
+    for file in draft.files() {
         if !Path::new(file).components().all(|part| matches!(part, Component::Normal(_))) {
             let message = format!("`{file}` must be the name of a file in {} on the engine's machine", base.display());
             return Err(ActError::Invalid(message));

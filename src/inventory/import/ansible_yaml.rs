@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::ansible::{Inventory, Variables};
 use super::ansible_ini::expand;
+use crate::limits;
 
 pub(super) fn parse(text: &str) -> Result<Inventory, String> {
     let mut inventory = Inventory::default();
@@ -19,7 +20,7 @@ pub(super) fn variables(text: &str) -> Result<Variables, String> {
 }
 
 fn map(text: &str) -> Result<Map<String, Value>, String> {
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    let options = limits::yaml(limits::YAML_DEPTH_MAX);
     // Tags of Ansible's own; what they mark is told by its look.
     let text = text.replace("!vault", "").replace("!unsafe", "");
     let value: Value = serde_saphyr::from_str_with_options(&text, options).map_err(|error| {

@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::audit::canonical::hex;
 use crate::config::{Credential, Source};
 use crate::web::connection::ClientCertificate;
 
@@ -89,10 +90,6 @@ fn authorization(proof: &Proof<'_>, scheme: &str) -> Option<String> {
 fn equal(given: &[u8], held: &[u8]) -> Choice {
     let is_given = Choice::from(u8::from(!held.is_empty()));
     Sha256::digest(given).as_slice().ct_eq(Sha256::digest(held).as_slice()) & is_given
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
