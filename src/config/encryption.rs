@@ -19,6 +19,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 pub(super) fn read<'r>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '_>, storage: &Storage) -> Option<Encryption> {
     top.map("encryption", |map| {
+        let lost_keys: Vec<String> = map.text_or_list("lost_keys").into_iter().map(|id| id.value).collect();
         let given = [map.text("master_key"), map.text("master_key_file"), map.text("master_key_credential")];
         let found: Vec<&At<String>> = given.iter().flatten().collect();
         match found.as_slice() {
@@ -42,7 +43,7 @@ pub(super) fn read<'r>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '_>, st
             (None, Some(file), _) => {
                 let path = reading.path(&file);
                 if !reading.reads_secrets && !path.exists() {
-                    return Some(Encryption { keys: None, source: path.display().to_string() });
+                    return Some(Encryption { keys: None, source: path.display().to_string(), lost_keys });
                 }
                 check_file(reading, &file, &path, storage)?;
                 (contents(reading, &file.place, &path)?, file, path.display().to_string())
@@ -56,7 +57,7 @@ pub(super) fn read<'r>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '_>, st
                         let hint = format!("start Douse by systemd, with LoadCredential={}:/path", credential.value);
                         reading.problem(credential.place.problem("E130", message).hint(hint));
                     }
-                    return Some(Encryption { keys: None, source });
+                    return Some(Encryption { keys: None, source, lost_keys });
                 };
                 if credential.value.contains('/') || credential.value.starts_with('.') {
                     let message = format!("`{}` is not the name of a credential", credential.value.escape_debug());
@@ -67,7 +68,7 @@ pub(super) fn read<'r>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '_>, st
             }
         };
         match Keyring::parse(&text) {
-            Ok(keys) => Some(Encryption { keys: Some(Arc::new(keys)), source }),
+            Ok(keys) => Some(Encryption { keys: Some(Arc::new(keys)), source, lost_keys }),
             Err(problem) => {
                 let hint = "`douse keys generate FILE` makes a file with one key";
                 reading

@@ -135,6 +135,8 @@ pub struct Encryption {
     pub keys: Option<Arc<Keyring>>,
     /// Where they come from, for messages.
     pub source: String,
+    /// Ids of keys that nobody has any more: the engine starts without them.
+    pub lost_keys: Vec<String>,
 }
 
 /// The password in an address, as it stands there.

@@ -77,8 +77,13 @@ pub(super) async fn ensure(
 ) -> Result<(), Unfit> {
     let source = config.encryption.as_ref().map(|encryption| encryption.source.clone());
     let keys = of(config).cloned();
-    let (asked, from) = (keys.clone(), source.clone());
-    let is_known = store.read(move |db| check(db, asked.as_deref(), from.as_deref())).await?.map_err(Unfit::Keys)?;
+    let lost = config.encryption.as_ref().map(|encryption| encryption.lost_keys.clone()).unwrap_or_default();
+    if !lost.is_empty() {
+        tracing::warn!(keys = lost.join(", "), "what is sealed under lost master keys has to be given again");
+    }
+    let (asked, from, missed) = (keys.clone(), source.clone(), lost.clone());
+    let checked = store.read(move |db| check(db, asked.as_deref(), from.as_deref(), &missed)).await?;
+    let is_known = checked.map_err(Unfit::Keys)?;
     let Some(keys) = keys.filter(|_| !is_known) else { return Ok(()) };
     let (actor, policy_version) = (actor.to_owned(), policy_version.to_owned());
     let added = store.write(move |db| {
@@ -103,15 +108,23 @@ pub(super) async fn ensure(
         let event = NewEvent::of(EventKind::EncryptionKeyAdded, actor, "encryption_key", current.clone(), payload);
         audit::append(db, &event, &policy_version, now)?;
         // As the database has it, not as it was meant.
-        check(db, Some(&keys), source.as_deref()).map(|checked| checked.map(drop))
+        check(db, Some(&keys), source.as_deref(), &lost).map(|checked| checked.map(drop))
     });
     added.await?.map_err(Unfit::Keys)
 }
 
 /// Looks at everything sealed; says whether the current key is known already.
-fn check(db: &mut Db, keys: Option<&Keyring>, source: Option<&str>) -> Result<Result<bool, String>, StoreError> {
+fn check(
+    db: &mut Db,
+    keys: Option<&Keyring>,
+    source: Option<&str>,
+    lost: &[String],
+) -> Result<Result<bool, String>, StoreError> {
     let rows = encryption_keys::list(db)?;
-    let needed: Vec<&KeyRow> = rows.iter().filter(|row| row.retired_at.is_none()).collect();
+    let sealed = server_credentials::count_by_key(db)?;
+    // A retired key may have sealed something since, on a replica that did not know the newer one yet.
+    let is_needed = |row: &&KeyRow| row.retired_at.is_none() || sealed.iter().any(|(key, _)| *key == row.key_id);
+    let needed: Vec<&KeyRow> = rows.iter().filter(is_needed).filter(|row| !lost.contains(&row.key_id)).collect();
     let Some(keys) = keys else {
         return Ok(match needed.first() {
             None => Ok(true),
@@ -127,8 +140,9 @@ fn check(db: &mut Db, keys: Option<&Keyring>, source: Option<&str>) -> Result<Re
     for row in &needed {
         if keys.get(&row.key_id).is_none() {
             return Ok(Err(format!(
-                "this database holds secrets under the master key `{}`, which {source} does not hold (it holds {}): add that \
-                 key's line again; a key may go after `douse keys rotate`",
+                "this database holds secrets under the master key `{0}`, which {source} does not hold (it holds {1}): add that \
+                 key's line again; a key may go after `douse keys rotate`. If it is lost for good, start with \
+                 `encryption.lost_keys: [{0}]`, and give these secrets again",
                 row.key_id,
                 held()
             )));
@@ -150,7 +164,7 @@ fn check(db: &mut Db, keys: Option<&Keyring>, source: Option<&str>) -> Result<Re
         }
     }
     let current = &keys.current().id;
-    Ok(Ok(needed.iter().any(|row| row.key_id == *current)))
+    Ok(Ok(rows.iter().any(|row| row.key_id == *current && row.retired_at.is_none())))
 }
 
 /// The text that a key's canary holds.

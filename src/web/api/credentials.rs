@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::servers::{ServerView, find};
-use super::{Error, List, seen};
+use super::{Asked, Error, List, WholeList, seen};
 use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::engine::people::credentials::{self as act, Given, GivenCredentials};
@@ -150,9 +150,13 @@ async fn change(engine: &Engine, id: &str, given: GivenCredentials, person: &Per
 }
 
 /// The master keys that the database knows, the oldest first
-#[utoipa::path(tag = "keys", responses((status = 200, body = List<KeyView>)))]
+#[utoipa::path(tag = "keys", params(WholeList), responses((status = 200, body = List<KeyView>)))]
 #[get("/api/v1/keys")]
-pub async fn list_keys(engine: web::Data<Engine>, person: Person) -> Result<HttpResponse, ApiError> {
+pub async fn list_keys(
+    engine: web::Data<Engine>,
+    query: Asked<WholeList>,
+    person: Person,
+) -> Result<HttpResponse, ApiError> {
     seen::unlimited(&person, KEYS)?;
     let view = |key: keys::KeyState| KeyView {
         key_id: key.key_id,
@@ -162,8 +166,9 @@ pub async fn list_keys(engine: web::Data<Engine>, person: Person) -> Result<Http
         created_at: key.created_at,
         retired_at: key.retired_at,
     };
-    let items = keys::list(&engine).await?.into_iter().map(view).collect();
-    Ok(HttpResponse::Ok().json(List::all(items)))
+    let known = keys::list(&engine).await?.into_iter().map(view).collect();
+    let (items, next_cursor) = query.cut(known, |view: &KeyView| view.key_id.clone())?;
+    Ok(HttpResponse::Ok().json(List { items, next_cursor }))
 }
 
 /// Wrap secrets anew, by the current master key: one batch

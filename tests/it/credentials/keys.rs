@@ -27,6 +27,10 @@ fn a_missing_or_wrong_key_refuses_to_start_and_the_right_one_opens_everything() 
         let said = engine.fails_to_start();
         assert!(said.contains(part) && !said.contains("0b0b"), "{keys}: {said}");
     }
+    // A key that was retired, and then sealed something on a replica that did not know the newer one, is wanted still.
+    write_keys(&engine, &key("b", "0b"));
+    sql(&sqlite_of(&engine), "UPDATE encryption_keys SET retired_at = created_at");
+    assert!(engine.fails_to_start().contains("does not hold"));
     let file = write_keys(&engine, &key("a", "0a"));
     set_mode(&file, 0o640);
     let said = engine.fails_to_start();
@@ -54,6 +58,49 @@ fn a_missing_or_wrong_key_refuses_to_start_and_the_right_one_opens_everything() 
     write_keys(&engine, &format!("{}{}", key("old", "0c"), key("a", "0a")));
     engine.start();
     assert_eq!(tested(&engine, "web1"), "success");
+}
+
+#[test]
+fn without_a_lost_key_the_engine_starts_when_it_is_told_so_and_its_secrets_are_given_again() {
+    let sshd = Sshd::start();
+    let mut engine = started(setup());
+    for name in ["web1", "web2"] {
+        assert_eq!(engine.post("/api/v1/servers", &with_key(&sshd, name)).status, 201);
+    }
+    let lost = engine.get("/api/v1/keys")["items"][0]["key_id"].as_str().unwrap().to_owned();
+    engine.stop();
+    write_keys(&engine, &key("b", "0b"));
+    let advice = format!("encryption.lost_keys: [{lost}]");
+    assert!(engine.fails_to_start().contains(&advice), "the way out is told");
+    let text = fs::read_to_string(engine.config_file()).unwrap();
+    let section = format!("encryption: {{master_key_file: {KEY_FILE}");
+    fs::write(engine.config_file(), text.replace(&section, &format!("{section}, lost_keys: [{lost}]"))).unwrap();
+    engine.start();
+    let said = tested(&engine, "web1");
+    assert!(said.starts_with("authentication: ") && said.contains(&format!("under the master key `{lost}`")), "{said}");
+    // What is left of it is told, by every rotation, until it was given again or taken away.
+    let left = engine.post("/api/v1/keys/rotate", &json!({})).json();
+    assert_eq!((&left["remaining"], left["broken"].as_array().unwrap().len()), (&json!(2), 2), "{left}");
+    let again = json!({"private_key": fs::read_to_string(sshd.key_file()).unwrap()});
+    for name in ["web1", "web2"] {
+        let url = format!("{}/api/v1/servers/{name}/credentials", engine.url);
+        let token = Some(crate::support::engine::ENGINEER_TOKEN);
+        let given = crate::support::http::ask("PUT", &url, token, Some(&again.to_string()), &[]);
+        assert_eq!(given.status, 200, "{}", given.text);
+        assert_eq!(tested(&engine, name), "success");
+    }
+    let done = engine.post("/api/v1/keys/rotate", &json!({})).json();
+    assert_eq!((&done["remaining"], &done["retired"]), (&json!(0), &json!([lost])), "{done}");
+    engine.stop();
+    fs::write(engine.config_file(), text).unwrap();
+    engine.start();
+    assert_eq!(tested(&engine, "web1"), "success", "nothing has to be said about it any more");
+    // The list has pages, as every other.
+    let first = engine.get("/api/v1/keys?limit=1");
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = engine.get(&format!("/api/v1/keys?limit=1&cursor={cursor}"));
+    assert_eq!(first["items"][0]["key_id"], json!(lost));
+    assert!(second["items"][0]["key_id"].as_str().unwrap().starts_with("b.") && second["next_cursor"].is_null());
 }
 
 #[test]
