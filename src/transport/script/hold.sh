@@ -184,11 +184,12 @@ douse_keep() {
   douse_full "$1"
 }
 
-# Starts the processes that take the streams, unless they have been.
+# Starts the processes that take the streams, unless they have been. Their files are the user's alone, whatever the folder
+# was before; the command itself keeps the user's own umask.
 douse_keepers() {
   [ "$douse_kept" = 2 ] && return
-  if [ -z "$douse_kept" ]; then { douse_keep o; } <&3 >/dev/null 2>/dev/null 3<&- 5<&- 8<&- & fi
-  { douse_keep e; } <&5 >/dev/null 2>/dev/null 3<&- 5<&- 8<&- &
+  if [ -z "$douse_kept" ]; then { umask 077; douse_keep o; } <&3 >/dev/null 2>/dev/null 3<&- 5<&- 8<&- & fi
+  { umask 077; douse_keep e; } <&5 >/dev/null 2>/dev/null 3<&- 5<&- 8<&- &
   douse_kept=2
   # From here on the last of the others to end is heard as an end.
   exec 3<&- 5<&- 7>&-
@@ -212,7 +213,7 @@ douse_tell() {
         douse_x=$douse_v1 douse_n=$((douse_n + 1))
         # One process for both. When what was left behind keeps it at the first, the next word helps.
         if [ -z "$douse_kept" ]; then
-          { douse_rest; } </dev/null >/dev/null 2>/dev/null 8<&- &
+          { umask 077; douse_rest; } </dev/null >/dev/null 2>/dev/null 8<&- &
           douse_kept=1
         fi
         printf '\ndouse:%s:exit:\n' "$douse_id"

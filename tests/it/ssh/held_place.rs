@@ -50,6 +50,30 @@ async fn what_a_host_keeps_is_private_and_removed_once_it_is_not_needed() {
 }
 
 #[tokio::test]
+async fn what_was_printed_is_the_users_alone_whatever_the_folder_was_before() {
+    let sshd = Sshd::start();
+    let place = sshd.home().join(".cache/douse");
+    fs::create_dir_all(&place).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+    let transport = transport();
+    // Quick ones are read by the shell, others by a process for each stream.
+    for command in ["umask 0027; umask; echo warned >&2", "sleep 0.5; umask 0027; umask; head -c 100000 /dev/zero >&2"]
+    {
+        let finished = run(&transport, job(&sshd.server("web1"), command)).await;
+        assert_eq!(finished.ending, Ending::Exited(0), "{command}");
+        assert!(finished.stdout.text().contains("0027"), "the command's own umask: {}", finished.stdout.text());
+    }
+    let finished = run(&transport, job(&sshd.server("web1"), "umask")).await;
+    assert!(!finished.stdout.text().contains("0077"), "what is made by commands is not meant");
+    let printed: Vec<String> = kept(&sshd.home()).into_iter().filter(|name| name.ends_with("0")).collect();
+    assert!(printed.len() >= 5, "{printed:?}");
+    for name in printed {
+        let mode = fs::metadata(place.join(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_place_that_another_user_made_is_not_used() {
     let sshd = Sshd::setup().env("HOME", "/nonexistent").user("ops", "x", "/bin/sh", Sudo::Nothing).start();
     let id = 52_000;
