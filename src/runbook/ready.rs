@@ -21,6 +21,11 @@ use crate::limits;
 
 use lost::Lost;
 
+/// Whether `plan` was given secret parameters that `known` does not have any more.
+pub fn lacks_secrets(plan: &Plan, known: &BTreeMap<String, String>) -> bool {
+    !Lost::of(plan, known).is_empty()
+}
+
 /// What is known when a step is about to run.
 #[derive(Clone, Debug)]
 pub struct StepInputs {

@@ -29,6 +29,11 @@ impl Mask {
         mask
     }
 
+    /// Shows nothing: what to look for is not known any more.
+    pub(crate) fn blind() -> Self {
+        Self { is_blind: true, ..Self::default() }
+    }
+
     /// Masks these values from now on, too: as a whole, and each of their lines.
     pub(crate) fn hide<'a>(&mut self, values: impl IntoIterator<Item = &'a str>) {
         self.finder = OnceLock::new();

@@ -14,6 +14,7 @@ use crate::failpoint;
 use crate::id::AttemptId;
 use crate::runbook::plan::{PlanError, PlannedStep, PlannedUndo};
 use crate::runbook::ready::{self, Ready, ReadyAction, StepResult};
+use crate::secrets::mask::Mask;
 use crate::store::StoreError;
 use crate::transport::{Ending, Finished, Hold, RefusalKind};
 
@@ -180,18 +181,23 @@ impl Run<'_> {
         let raw = [&finished.stdout, &finished.stderr].map(Printed::unmasked);
         let [text, errors] = raw.each_ref().map(Printed::text);
         let (outcome, values) = read(planned, place, attempt::outcome(finished.ending), &text);
-        if is_sensitive {
+        // It was started with secrets that this engine does not know: what it printed cannot be searched for them.
+        let is_found = matches!(sent.hold, Hold::Attach { .. });
+        let is_unsearchable = is_found && ready::lacks_secrets(&self.loaded.plan, &self.inputs.secrets);
+        if is_sensitive || is_unsearchable {
             // Whatever shows it from now on: a later step, a refused value, the runbook's outputs.
             self.mask.hide(raw.iter().flat_map(|printed| [printed.head.as_str(), printed.tail.as_str()]));
             self.mask.hide(values.values().flat_map(leaves).collect::<Vec<_>>().iter().map(String::as_str));
         }
-        let (stdout, stderr) = (Printed::of(&finished.stdout, &self.mask), Printed::of(&finished.stderr, &self.mask));
+        let blind = is_unsearchable.then(Mask::blind);
+        let mask = blind.as_ref().unwrap_or(&self.mask);
+        let (stdout, stderr) = (Printed::of(&finished.stdout, mask), Printed::of(&finished.stderr, mask));
         // What a sensitive step printed may be in the outcome's message.
-        let told = if is_sensitive { String::new() } else { self.mask.apply(&outcome.to_string()) };
+        let told = if is_sensitive { String::new() } else { mask.apply(&outcome.to_string()) };
         tracing::info!(
             execution = %self.loaded.row.id, step = place_name(&self.loaded, place), %attempt, outcome = told, "attempt ended"
         );
-        let outcome = outcome.told_by(|message| self.mask.apply(message));
+        let outcome = outcome.told_by(|message| mask.apply(message));
         let evidence = if is_sensitive {
             Evidence::Output { stdout: stdout.hidden(), stderr: stderr.hidden() }
         } else {

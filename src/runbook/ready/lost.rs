@@ -38,6 +38,11 @@ impl Lost {
         lost
     }
 
+    /// Nothing is lost.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parameters.is_empty()
+    }
+
     /// Whether variable `name` would hold a lost value.
     pub(super) fn has_variable(&self, name: &str) -> bool {
         self.variables.contains_key(name)

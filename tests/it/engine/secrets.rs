@@ -8,6 +8,7 @@ use douse::engine::gating::{self, RunRequest};
 use douse::execution::{Phase, Status, StepStatus};
 use douse::gate::{Gate, Reason};
 use douse::id::ExecutionId;
+use douse::transport::fake::Answer;
 use serde_json::json;
 
 use super::bench::{Bench, person};
@@ -49,6 +50,27 @@ async fn ask(bench: &Bench) -> ExecutionId {
 }
 
 on_both_engines! {
+    async fn what_a_command_printed_that_was_started_with_a_lost_secret_is_not_stored(fixture: Fixture) {
+        let place = "command: 'log in {{ steps.free.stdout | shq }}'";
+        let mut bench = Bench::new(fixture, &[&runbook(place)]).await;
+        bench.transport.on("look around", [Answer::endless()]);
+        let id = ask(&bench).await;
+        start_due(&bench.engine, &bench.tasks).await.unwrap();
+        while bench.transport.commands().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        bench
+            .die_and_restart_with(|transport| {
+                transport.on_found("look around", [Answer::exit(0).stdout("it was hunter2").stderr("hunter2 again")]);
+                transport.on("log in", [Answer::exit(0).stdout("they say it was hunter2 indeed")]);
+            })
+            .await;
+        let shown = bench.settled(id).await;
+        assert_eq!(shown.status(), Status::Completed, "{}", shown.error());
+        let stored: Vec<&str> = shown.outputs.iter().map(|output| output.head.as_str()).collect();
+        assert_eq!(stored, ["<secret>", "<secret>", "they say <secret> indeed"], "masked where a later step shows it, too");
+    }
+
     async fn a_step_that_needs_a_lost_secret_fails_and_nothing_is_sent_in_its_place(fixture: Fixture) {
         let mut bench = Bench::new(fixture, &[&runbook(PLACES[0])]).await;
         // With the secret at hand every place is filled.
