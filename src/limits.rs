@@ -331,3 +331,5 @@ pub const KEYS_ROTATED_TOGETHER: usize = 500;
 pub const CREDENTIAL_BYTES_MAX: usize = 64 * 1024;
 /// Secrets that the process remembers in order to take them out of logs and records; older ones go.
 pub const SECRETS_REGISTERED_MAX: usize = 5_000;
+/// Bytes of these secrets: what finds them takes up some hundred times as much memory.
+pub const SECRETS_REGISTERED_BYTES_MAX: usize = 256 * 1024;

@@ -9,6 +9,9 @@ use crate::audit::canonical::hex;
 /// Shorter ones are not looked for: they would make holes everywhere and hide nothing.
 pub(super) const CHARS_MIN: usize = 4;
 
+/// Longer ones are not looked for byte by byte: what finds the lines of hundreds of private keys would take up hundreds of MiB.
+const BYTEWISE_BYTES_MAX: usize = 64;
+
 /// All forms of `value`, as a whole and line by line.
 pub(super) fn of(value: &str) -> Vec<String> {
     let whole = value.trim();
@@ -19,8 +22,10 @@ pub(super) fn of(value: &str) -> Vec<String> {
         forms.push(url_encoded(secret, "%20"));
         forms.push(url_encoded(secret, "+"));
         forms.push(json_escaped(secret));
-        forms.push(hex(secret.as_bytes()));
-        forms.push(secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", "));
+        if secret.len() <= BYTEWISE_BYTES_MAX {
+            forms.push(hex(secret.as_bytes()));
+            forms.push(secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", "));
+        }
         for skipped in 0..3 {
             forms.extend(base64_inside(secret.as_bytes(), skipped));
         }

@@ -20,7 +20,9 @@ use crate::limits;
 #[derive(Default)]
 struct Registry {
     /// For as long as the process lives, or newer ones need the room; the oldest first.
-    kept: VecDeque<Arc<Zeroizing<String>>>,
+    kept: VecDeque<Zeroizing<String>>,
+    /// Of all that is kept.
+    bytes: usize,
     /// For as long as somebody holds them, how often.
     held: HashMap<String, usize>,
     /// Made when it is needed; `None` after a change.
@@ -72,9 +74,12 @@ pub fn register(secret: &str) {
     if registry.kept.iter().any(|known| known.as_str() == secret) {
         return;
     }
-    registry.kept.push_back(Arc::new(Zeroizing::new(secret.to_owned())));
-    if registry.kept.len() > limits::SECRETS_REGISTERED_MAX {
-        registry.kept.pop_front();
+    registry.kept.push_back(Zeroizing::new(secret.to_owned()));
+    registry.bytes += secret.len();
+    while registry.kept.len() > limits::SECRETS_REGISTERED_MAX || registry.bytes > limits::SECRETS_REGISTERED_BYTES_MAX
+    {
+        let Some(oldest) = registry.kept.pop_front() else { break };
+        registry.bytes -= oldest.len();
     }
     registry.finder = None;
 }
@@ -145,7 +150,16 @@ fn each_text(value: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(each_text),
-        Value::Object(members) => members.values_mut().for_each(each_text),
+        Value::Object(members) => {
+            let names: Vec<String> =
+                members.keys().filter(|name| matches!(text(name), Cow::Owned(_))).cloned().collect();
+            for name in names {
+                if let Some(member) = members.remove(&name) {
+                    members.insert(text(&name).into_owned(), member);
+                }
+            }
+            members.values_mut().for_each(each_text);
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -232,6 +246,9 @@ mod tests {
             value,
             json!({"a": ["x <secret>"], "password": "<secret>", "b": "https://h/?token=<secret>", "n": 1})
         );
+        assert_eq!(json(json!({"as-name-4711": 1})), json!({"as-name-4711": 1}));
+        register("as-name-4711");
+        assert_eq!(json(json!({"x as-name-4711": {"as-name-4711": "y"}})), json!({"x <secret>": {"<secret>": "y"}}));
         let plain = json!({"stepId": "a", "count": 2});
         assert_eq!(json(plain.clone()), plain);
     }
