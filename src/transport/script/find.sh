@@ -12,13 +12,14 @@ douse_read() {
   done <"$douse_f"
 }
 
-# Who makes this file first decides: the command has started, or it never will.
+# Who makes this file first decides: the command has started, or it never will. An empty one was made a moment ago; then
+# the first line decides. When the disk is full it may stay empty, and nothing is known.
 douse_void() {
   set -C
-  { printf 'void\n' >"$douse_f.s"; } 2>/dev/null
+  if { printf '' >"$douse_f.s"; } 2>/dev/null; then douse_k=void; else douse_k=; fi
   set +C
-  douse_k=
-  { read -r douse_k douse_g douse_gs douse_v1 <"$douse_f.s"; } 2>/dev/null
+  [ -s "$douse_f.s" ] || { printf 'void\n' >>"$douse_f.s"; } 2>/dev/null
+  [ -n "$douse_k" ] || { read -r douse_k douse_g douse_gs douse_v1 <"$douse_f.s"; } 2>/dev/null
 }
 
 # For who may not start it: it never will be, also not by a connection whose words are still on their way.
@@ -73,7 +74,11 @@ douse_stop() {
   douse_read
   if [ -n "$douse_x" ] || { [ -n "$douse_c" ] && [ "$douse_c" != "$douse_b" ]; }; then douse_end "over:::::"; fi
   douse_void
-  [ "$douse_k" = start ] || douse_end "void:::::"
+  case $douse_k in
+    start) ;;
+    '') douse_end "unknown:::::its record cannot be written" ;;
+    *) douse_end "void:::::" ;;
+  esac
   # The number may be another process's by now; while a member of the group lives it cannot be.
   if douse_look "$douse_g" && [ "$douse_st" != "$douse_gs" ]; then douse_g=; fi
   douse_h=

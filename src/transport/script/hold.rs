@@ -32,12 +32,16 @@ douse_f=$1 douse_t=$2
 IFS= read -r douse_l </proc/$$/stat
 set -- ${douse_l##*) }; douse_l=\"$3 ${20} $douse_t\"; set -- ;; esac";
 
-/// Last lines before the command. Whoever makes this file first decides: the command runs, or it never will.
+/// Last lines before the command. Whoever makes this file first decides: the command runs, or it never will. It is empty for
+/// a moment; who finds it so may write into it, too, and then the first line decides.
 pub(super) const SAY_START: &str = "\
 set -C
-{ printf 'start %s\\n' \"$douse_l\" >\"$douse_f.s\"; } 2>/dev/null || exit 126
+{ printf '' >\"$douse_f.s\"; } 2>/dev/null || exit 126
 set +C
-unset douse_f douse_l douse_t";
+douse_v=
+{ printf 'start %s\n' \"$douse_l\" >>\"$douse_f.s\" && IFS= read -r douse_v <\"$douse_f.s\"; } 2>/dev/null
+[ \"$douse_v\" = \"start $douse_l\" ] || exit 126
+unset douse_f douse_l douse_t douse_v";
 
 /// What a script is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -38,8 +38,10 @@ douse_claim() {
   set -C
   if { printf '' >"$douse_f"; } 2>/dev/null; then set +C; else set +C; return 1; fi
   if { printf 'claim %s %s %s\n' "$douse_b" "$$" "$douse_st" >>"$douse_f"; } 2>/dev/null \
-    && { IFS= read -r douse_l <"$douse_f"; } 2>/dev/null && [ "$douse_l" = "claim $douse_b $$ $douse_st" ]; then
-    return 0
+    && { IFS= read -r douse_l <"$douse_f"; } 2>/dev/null; then
+    # Whoever found it empty may have been faster.
+    [ "$douse_l" = "claim $douse_b $$ $douse_st" ]
+    return
   fi
   rm -f "$douse_f" 2>/dev/null
   return 1
@@ -276,6 +278,10 @@ douse_start() {
   douse_x=$?
   douse_k= douse_v3=
   { read -r douse_k douse_v1 douse_v2 douse_v3 <"$douse_f.s"; } 2>/dev/null
+  if [ -z "$douse_k" ] && [ -e "$douse_f.s" ]; then
+    # Who made it has not said yet what for.
+    { printf 'void\n' >>"$douse_f.s" && read -r douse_k douse_v1 douse_v2 douse_v3 <"$douse_f.s"; } 2>/dev/null
+  fi
   # Not of one that came second and started nothing.
   if [ -z "$douse_k" ] || [ "$douse_v3" = "$$" ]; then
     printf 'exit %s\n' "$douse_x" >>"$douse_f"

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use super::hold::{Mode, compose, forget};
+use super::hold::{self, Mode, compose, forget};
 use super::tests::{SHELLS, command};
 use crate::transport::Job;
 
@@ -102,6 +102,36 @@ fn a_claim_whose_maker_died_before_the_start_is_started_once_or_never() {
             assert!(said(&feed(shell, home.path(), &script(&job, Mode::Stop)), ":end:void:"), "{shell:?} {record}");
             assert!(said(&feed(shell, home.path(), &script(&job, ATTACH)), ":end:void:"), "{shell:?} {record}");
             assert!(!trace.exists(), "{shell:?} {record}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_between_making_the_file_and_writing_into_it_decides_for_both() {
+    let parts = hold::SAY_START.split_once("set +C\n").unwrap();
+    for shell in SHELLS {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join(".cache/douse");
+        fs::create_dir_all(&place).unwrap();
+        let boot = fs::read_to_string(BOOT).unwrap();
+        for is_stopped_between in [true, false] {
+            let job = command("true");
+            let file = place.join(job.attempt.to_string());
+            fs::write(&file, format!("claim {} {} 0\n", boot.trim(), std::process::id())).unwrap();
+            let half = |text: &str| {
+                let head = format!("douse_f={} douse_l='4711 1 {}'\n", file.display(), std::process::id());
+                feed(shell, home.path(), format!("{head}{text}\nset +C; echo it runs\n").as_bytes())
+            };
+            let stop = || feed(shell, home.path(), &script(&job, Mode::Stop));
+            assert!(said(&half(parts.0), "it runs"), "{shell:?}");
+            assert_eq!(fs::read(file.with_extension("s")).unwrap(), b"", "{shell:?}");
+            if is_stopped_between {
+                assert!(said(&stop(), ":end:void:"), "{shell:?}");
+            }
+            let ran = half(parts.1);
+            assert_eq!(said(&ran, "it runs"), !is_stopped_between, "{shell:?}: {ran:?}");
+            let word = if is_stopped_between { ":end:void:" } else { ":end:groups:4711:" };
+            assert!(said(&stop(), word), "{shell:?}");
         }
     }
 }
