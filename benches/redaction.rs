@@ -48,7 +48,7 @@ fn log(secret: Option<&String>) -> String {
         text.push_str(&format!(
             "2026-03-01T09:30:{second:02}Z web1 nginx[{number}]: 10.0.{second}.7 GET /api/v2/items?page={number} HTTP/1.1 200 {bytes}\n"
         ));
-        if let Some(secret) = secret.filter(|_| number % 100 == 0) {
+        if let Some(secret) = secret.filter(|_| number.is_multiple_of(100)) {
             text.push_str(&format!("connecting as app with {secret} to db1\n"));
         }
     }
