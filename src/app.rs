@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::{EventKind, NewEvent};
 use crate::clock::Clock;
 use crate::config::{Config, EngineMode, Secret};
+use crate::engine::ledger::{refusals, seal};
 use crate::engine::policy::{Draft, Policy, PolicyError, PolicySource};
 use crate::engine::{Engine, identity, replica, schedule};
 use crate::failpoint;
@@ -54,6 +55,9 @@ pub enum AppError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit chain cannot go on.
+    #[error(transparent)]
+    Chain(#[from] seal::KeyError),
     /// An address could not be listened on, or the like.
     #[error("{0}")]
     Web(#[from] std::io::Error),
@@ -89,6 +93,8 @@ pub async fn start(options: Options) -> Result<Running, AppError> {
         Audited::Failed => told.audit_failed(),
     }));
     let now = clock.now();
+    metrics.audit_chain(true);
+    seal::begin(&store, draft.config.audit.keys.clone(), now).await?;
     let policy = Policy::enforce(&store, Arc::clone(&draft), "engine", None, now).await?;
     let transport = match transport {
         Some(transport) => transport,
@@ -143,10 +149,21 @@ impl Running {
         self.web.stop().await;
         self.engine.transport.close().await;
         while self.stages.join_next().await.is_some() {}
+        refusals::record(&self.engine).await?;
         record(&self.engine, EventKind::EngineStopped).await?;
+        seal_the_rest(&self.engine).await;
         self.lease.abort();
         replica::leave(&self.engine).await?;
         Ok(())
+    }
+}
+
+/// What this replica wrote last gets its place, too; if it cannot now, the next one gives it.
+async fn seal_the_rest(engine: &Engine) {
+    if let Err(error) = seal::keep_sealed(engine).await {
+        tracing::warn!(%error, "the last audit events get their places in the chain at the next start");
+    } else if engine.replica.keeps_house() {
+        engine.sealer.anchor(engine).await;
     }
 }
 
@@ -175,6 +192,11 @@ fn warn(draft: &Draft) {
         tracing::warn!(
             source = source.name,
             "insecure_no_auth: anybody who reaches this port can send alerts as this source and so run its runbooks"
+        );
+    }
+    if config.audit.keys.is_none() {
+        tracing::warn!(
+            "audit.key_file is not set: whoever may write to the database can change the audit log without being found"
         );
     }
     if config.global.mode == EngineMode::Observe {

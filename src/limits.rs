@@ -333,3 +333,43 @@ pub const CREDENTIAL_BYTES_MAX: usize = 64 * 1024;
 pub const SECRETS_REGISTERED_MAX: usize = 5_000;
 /// Bytes of these secrets: what finds them takes up some hundred times as much memory.
 pub const SECRETS_REGISTERED_BYTES_MAX: usize = 256 * 1024;
+/// Failures that are put together by what they are like, the last ones.
+pub const PATTERN_FAILURES_MAX: usize = 10_000;
+/// Times from alarm to quiet from which ranks are taken, the last ones.
+pub const REMEDIED_MAX: usize = 10_000;
+/// A live stream says that it is there this often.
+pub const STREAM_HEARTBEAT: Duration = Duration::from_secs(15);
+/// A live stream looks for events at least this often; it is told of what this engine did.
+pub const STREAM_POLL: Duration = Duration::from_secs(1);
+/// A live stream ends after this, so that a right that was taken away does not last; its client comes back by itself.
+pub const STREAM_LENGTH_MAX: Duration = Duration::from_secs(15 * 60);
+/// Live streams that one engine serves at once.
+pub const STREAMS_MAX: usize = 100;
+/// Events that a live stream reads at once.
+pub const STREAM_BATCH: i64 = 200;
+/// On PostgreSQL an event may become visible after one with a higher number: so many numbers back are looked at again.
+pub const STREAM_NUMBERS_BACK: i64 = 500;
+/// How often events of the audit log get their places in the chain: until then only their own MACs guard them.
+pub const SEAL_INTERVAL: Duration = Duration::from_secs(1);
+/// Events that get their places in one go.
+pub const SEAL_BATCH: i64 = 500;
+/// A transaction that is longer under way may get its event's place only at the next thorough look.
+pub const SEAL_LOOK_BACK: Duration = Duration::from_secs(600);
+/// How often the whole log is looked through for events without a place.
+pub const SEAL_LOOK_THOROUGHLY: Duration = Duration::from_secs(3_600);
+/// Events before the newest in which a replica that takes the housekeeping over looks for such without a place.
+pub const SEAL_EVENTS_BACK: i64 = 20_000;
+/// Links that a verification reads at once.
+pub const VERIFY_BATCH: i64 = 1_000;
+/// How often the chain's length is told outside of the database.
+pub const ANCHOR_EVERY: Duration = Duration::from_secs(5 * 60);
+/// A place that takes no anchor in this time is told of in the log, and asked again with the next one.
+pub const ANCHOR_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest answer to a posted anchor, bytes: nobody reads it.
+pub const ANCHOR_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Largest file of anchors that a verification reads, bytes: two hundred years of them.
+pub const ANCHORS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// How often refused requests are put into the audit log, counted.
+pub const REFUSALS_EVERY: Duration = Duration::from_secs(10);
+/// Different refusals that one such time tells apart; a flood must not fill the disk.
+pub const REFUSALS_APART_MAX: usize = 20;

@@ -4,7 +4,7 @@
 //! ask: its own loopback services, link-local neighbours, a cloud's metadata. So an address is looked at when it is
 //! connected to, after names were resolved; redirects are not followed; no proxy of the environment is used. What
 //! `outbound.allow` names is allowed. So is loopback where the operator wrote it: as `localhost` or as an address.
-//! Called by `engine/fetch`; the command line has its own client, for it goes where its user says.
+//! Called by `engine/fetch` and `engine/ledger`; the command line has its own client, for it goes where its user says.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -54,6 +54,12 @@ impl Request {
     pub fn get(url: Url, within: Duration, bytes_max: usize) -> Self {
         let headers = vec![("accept", "application/json".to_owned())];
         Self { method: Method::GET, url, headers, body: None, within, bytes_max }
+    }
+
+    /// A `POST` of JSON.
+    pub fn post(url: Url, json: String, within: Duration, bytes_max: usize) -> Self {
+        let headers = vec![("content-type", "application/json".to_owned())];
+        Self { method: Method::POST, url, headers, body: Some(json.into_bytes()), within, bytes_max }
     }
 }
 

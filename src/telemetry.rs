@@ -79,6 +79,8 @@ pub struct Metrics {
     audit_records: Family<OfEvent, Counter>,
     audit_duration: Histogram,
     audit_errors: Counter,
+    audit_chain_valid: Number,
+    anchor_errors: Counter,
     replicas: Number,
     replicas_differing: Number,
     keeps_house: Number,
@@ -135,6 +137,12 @@ impl Metrics {
             audit_records: family(&mut r, "audit_records", "Audit events written"),
             audit_duration: histogram(&mut r, "audit_record_duration_seconds", "Time to write one audit event", FAST),
             audit_errors: counter(&mut r, "audit_record_errors", "Audit events that could not be written"),
+            audit_chain_valid: gauge(
+                &mut r,
+                "audit_chain_valid",
+                "0 since the audit chain was found changed, until a verification finds it whole",
+            ),
+            anchor_errors: counter(&mut r, "audit_anchor_errors", "Anchors of the audit chain that were not taken"),
             replicas: gauge(&mut r, "replicas", "Replicas on this database, this one included"),
             replicas_differing: gauge(
                 &mut r,
@@ -293,6 +301,16 @@ impl Metrics {
         self.audit_errors.inc();
     }
 
+    /// Whether the audit chain is as it was written, as far as this replica knows.
+    pub fn audit_chain(&self, is_valid: bool) {
+        self.audit_chain_valid.set(i64::from(is_valid));
+    }
+
+    /// A place took no anchor of the audit chain.
+    pub fn anchor_failed(&self) {
+        self.anchor_errors.inc();
+    }
+
     /// How many replicas there are, how many have another policy than this one, and whether this one keeps house.
     pub fn replicas(&self, all: usize, differing: usize, keeps_house: bool) {
         self.replicas.set(i64::try_from(all).unwrap_or(i64::MAX));
@@ -397,6 +415,8 @@ mod tests {
         metrics.reloaded(true);
         metrics.audit_written(EventKind::Decided, Duration::from_micros(50));
         metrics.audit_failed();
+        metrics.audit_chain(true);
+        metrics.anchor_failed();
         metrics.replicas(3, 1, true);
         metrics.clock_doubted(true);
         let text = metrics.render().unwrap();
@@ -420,6 +440,8 @@ mod tests {
             r#"douse_audit_records_total{event="DECIDED"} 1"#,
             "douse_audit_record_duration_seconds_count 1",
             "douse_audit_record_errors_total 1",
+            "douse_audit_chain_valid 1",
+            "douse_audit_anchor_errors_total 1",
             "douse_replicas 3",
             "douse_replicas_differing 1",
             "douse_housekeeping 1",

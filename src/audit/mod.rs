@@ -1,9 +1,12 @@
 //! The audit log: what runs did and what people did, one table, append-only.
 //!
-//! Pure: event kinds and the hash of a payload. `store::audit::append` writes an event in the same transaction as the
+//! Pure: event kinds, the hash of a payload, and the keyed chain ([`key`], [`chain`], [`verify`]). `store::audit::append` writes an event in the same transaction as the
 //! change that it tells of; if it cannot be written, the change does not happen.
 
 pub mod canonical;
+pub mod chain;
+pub mod key;
+pub mod verify;
 
 use serde_json::Value;
 
@@ -120,6 +123,22 @@ words! {
         TokenCreated = "TOKEN_CREATED",
         /// An API token was revoked.
         TokenRevoked = "TOKEN_REVOKED",
+        /// From here on the log is chained; what was there before has its place in the chain, too.
+        AuditChainStarted = "AUDIT_CHAIN_STARTED",
+        /// Somebody had the chain verified.
+        AuditVerified = "AUDIT_VERIFIED",
+        /// Somebody took a copy of the log.
+        AuditExported = "AUDIT_EXPORTED",
+        /// Retention took the oldest events away; the chain begins after them.
+        AuditPruned = "AUDIT_PRUNED",
+        /// Retention took records or outputs away.
+        RecordsPruned = "RECORDS_PRUNED",
+        /// Records are kept, whatever the retention says.
+        LegalHoldSet = "LEGAL_HOLD_SET",
+        /// The retention holds again.
+        LegalHoldReleased = "LEGAL_HOLD_RELEASED",
+        /// Requests without a valid credential or without the right, counted.
+        AccessRefused = "ACCESS_REFUSED",
     }
 }
 

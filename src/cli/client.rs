@@ -8,6 +8,7 @@ use reqwest::{Certificate, Method, StatusCode};
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
+use super::output;
 use super::saved;
 
 /// An answer takes at most this long.
@@ -126,6 +127,32 @@ impl Client {
     pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
         let answer = self.send(Method::DELETE, &format!("/api/v1/{path}"), &[], None, &[]).await?;
         self.accept(answer)
+    }
+
+    /// `GET /api/v1/{path}`, written to standard output as it comes, however long that takes.
+    pub async fn copy(&self, path: &str, query: &[(&str, String)]) -> Result<(), Failure> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(ANSWER_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("douse/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Failure::error(format!("the HTTP client cannot be made: {error}")))?;
+        let mut request = http.get(format!("{}/api/v1/{path}", self.base)).query(query);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let text = response.text().await.map_err(|error| self.unreachable(&error))?;
+            let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+            return self.accept(Answer { status, body }).map(drop);
+        }
+        while let Some(part) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            output::write_bytes(&part)?;
+        }
+        Ok(())
     }
 
     /// The items of a list, newest first, over as many pages as `limit` needs.

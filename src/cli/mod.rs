@@ -7,6 +7,7 @@
 
 mod alerts;
 mod approvals;
+mod audit;
 mod blackouts;
 mod breakers;
 mod check;
@@ -69,6 +70,7 @@ enum Command {
     Keys(keys::Keys),
     Blackouts(blackouts::Blackouts),
     Breakers(breakers::Breakers),
+    Audit(audit::Audit),
     Pause(pause::Pause),
     Resume(pause::Resume),
     Login(login::Login),
@@ -98,6 +100,7 @@ impl Command {
             Self::Keys(command) => command.run().await,
             Self::Blackouts(command) => command.run().await,
             Self::Breakers(command) => command.run().await,
+            Self::Audit(command) => command.run().await,
             Self::Pause(command) => command.run().await,
             Self::Resume(command) => command.run().await,
             Self::Login(command) => command.run().await,

@@ -94,7 +94,12 @@ pub fn is_coloured() -> bool {
 
 /// Writes `text` to standard output; a reader that went away (`| head`) is not an error.
 pub fn write(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+    write_bytes(text.as_bytes())
+}
+
+/// The same with bytes.
+pub fn write_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(bytes) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(Failure::from),
     }

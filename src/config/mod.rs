@@ -6,6 +6,7 @@
 //! A key of a feature that is not built yet is refused where leaving it out would change what the operator expects to
 //! happen (`runbooks.git`); others are read and warned of (W231: `storage.retention`, `prometheus`, `notifications`).
 
+mod audit;
 mod blackouts;
 mod encryption;
 mod environment;
@@ -31,6 +32,7 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 
 pub use crate::rights::Role;
+pub use audit::{Anchors, Audit, Syslog};
 pub use blackouts::DeclaredBlackout;
 pub use limits::Limits;
 pub use secret::Secret;
@@ -55,6 +57,7 @@ pub struct Config {
     pub global: Global,
     pub web: Web,
     pub storage: Storage,
+    pub audit: Audit,
     /// `None`: no secret can be kept in the database.
     pub encryption: Option<Encryption>,
     /// Who may send webhooks; names are unique.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::reader::{At, MapReader, Reading};
 use super::tree::{Node, Value};
 use super::{Config, EngineMode, Global, Retention, Secret, Storage, Web};
-use super::{blackouts, encryption, limits, rights, sources, tls, tokens};
+use super::{audit, blackouts, encryption, limits, rights, sources, tls, tokens};
 
 /// Prometheus's own ports end here: nobody else's default.
 const LISTEN_ADDRESS: &str = "127.0.0.1:9494";
@@ -31,6 +31,7 @@ pub(super) fn config<'r, 'n>(reading: &'r Reading<'r>, top: &mut MapReader<'r, '
         web,
         encryption: encryption::read(reading, top, &storage),
         storage,
+        audit: section(reading, top, "audit", |map| audit::read(reading, map)),
         sources: sources::read(reading, top, takes_certificates),
         prometheus_url: top.map("prometheus", |map| map.url("url")).flatten(),
         outbound_allow: section(reading, top, "outbound", |map| networks(reading, map, "allow")),

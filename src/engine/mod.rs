@@ -20,12 +20,14 @@ pub mod acts;
 pub mod forget;
 pub mod identity;
 pub mod keys;
+pub mod ledger;
 pub mod people;
 pub mod policy;
 pub mod record;
 pub mod recover;
 pub mod replica;
 pub mod schedule;
+pub mod statistics;
 
 mod count;
 mod secrets;
@@ -67,6 +69,10 @@ pub struct Engine {
     pub secrets: Secrets,
     /// Hashes passwords, a few at a time.
     pub passwords: identity::Passwords,
+    /// What this replica knows of the audit chain.
+    pub sealer: ledger::Sealer,
+    /// Who was not let in, until it is in the audit log.
+    pub refusals: ledger::Refusals,
     /// This process among those on the database.
     pub replica: Arc<Replica>,
     /// Set once, when the process is asked to stop: no new claims from then on.
@@ -98,6 +104,8 @@ impl Engine {
             in_flight: InFlight::default(),
             secrets: Secrets::default(),
             passwords: identity::Passwords::default(),
+            sealer: ledger::Sealer::default(),
+            refusals: ledger::Refusals::default(),
             replica: Arc::clone(&policy.replica),
             stopping: CancellationToken::new(),
             policy: RwLock::new(Arc::new(policy)),
@@ -185,7 +193,15 @@ impl Engine {
             tracing::warn!(keys = waiting.join(", "), "changed in the configuration; in force only after a restart");
         }
         let told = self.reloaded(actor, json!({ "status": "SUCCEEDED", "needsRestart": waiting }));
-        Ok(self.put_in_force(Policy::enforce(&self.store, Arc::new(draft), actor, Some(told), self.clock.now()).await?))
+        let now = self.clock.now();
+        ledger::seal::begin(&self.store, draft.config.audit.keys.clone(), now).await?;
+        match Policy::enforce(&self.store, Arc::new(draft), actor, Some(told), now).await {
+            Ok(policy) => Ok(self.put_in_force(policy)),
+            Err(error) => {
+                self.store.seal_with(self.policy().config.audit.keys.clone());
+                Err(error.into())
+            }
+        }
     }
 
     fn put_in_force(&self, mut policy: Policy) -> Arc<Policy> {
@@ -206,6 +222,9 @@ pub enum ReloadError {
     /// What they say cannot be put in force.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The audit chain cannot go on with the keys that they name.
+    #[error(transparent)]
+    Chain(#[from] ledger::seal::KeyError),
     /// The outcome could not be recorded.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
+use super::ledger::{refusals, seal};
 use super::{Engine, acts, dispatch, fetch, forget, gating, matching, recover, replica};
 use crate::limits;
 use crate::store::StoreError;
@@ -65,6 +66,20 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
             tokio::select! {
                 () = e.stopping.cancelled() => {}
                 () = tokio::time::sleep(limits::FORGET_INTERVAL) => {}
+            }
+            Ok(())
+        })
+        .await;
+    });
+    let e = Arc::clone(engine);
+    tasks.spawn(async move { repeat(&e, "seal", &Notify::new(), || seal::keep_sealed(&e)).await });
+    let e = Arc::clone(engine);
+    tasks.spawn(async move {
+        repeat(&e, "refusals", &Notify::new(), || async {
+            refusals::record(&e).await?;
+            tokio::select! {
+                () = e.stopping.cancelled() => {}
+                () = tokio::time::sleep(limits::REFUSALS_EVERY) => {}
             }
             Ok(())
         })

@@ -12,6 +12,7 @@ pub mod machine;
 pub mod next;
 pub mod retry;
 pub mod rollback;
+pub mod signature;
 
 #[cfg(test)]
 mod tests;

@@ -282,15 +282,19 @@ fn unreachable_pg(error: &tokio_postgres::Error) -> StoreError {
 fn open_sqlite(path: &std::path::Path, access: Access) -> Result<Db, StoreError> {
     let failed = |problem: String| StoreError::Directory { what: "open", path: path.to_owned(), problem };
     let name = path.to_str().ok_or_else(|| failed("the path is not UTF-8".to_owned()))?;
+    if access == Access::Read && !path.is_file() {
+        // SQLite would make an empty one.
+        return Err(failed("there is no such file".to_owned()));
+    }
     let mut db = Db::Sqlite(SqliteConnection::establish(name).map_err(|error| failed(error.to_string()))?);
     // All of these but WAL are per connection. FULL: a commit that was answered survives a power cut.
-    db.batch(&format!(
-        "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
-        limits::DATABASE_BUSY_TIMEOUT.as_millis()
-    ))?;
-    if access == Access::Read {
-        db.batch("PRAGMA query_only = ON")?;
-    }
+    let wait = limits::DATABASE_BUSY_TIMEOUT.as_millis();
+    db.batch(&match access {
+        Access::Read => format!("PRAGMA busy_timeout = {wait}; PRAGMA query_only = ON"),
+        Access::Write => format!(
+            "PRAGMA busy_timeout = {wait}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+        ),
+    })?;
     Ok(db)
 }
 

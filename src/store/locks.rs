@@ -15,6 +15,8 @@ use super::{Db, StoreError};
 const INGEST: i32 = 1;
 /// Class of the one decision turn.
 const DECISIONS: i32 = 2;
+/// Class of the one turn of adding to the audit chain.
+const CHAIN: i32 = 3;
 
 /// The turn of storing deliveries of `source`: finding an episode and writing it back do not overlap.
 pub fn lock_ingest(db: &mut Db, source: &str) -> Result<(), StoreError> {
@@ -26,6 +28,11 @@ pub fn lock_ingest(db: &mut Db, source: &str) -> Result<(), StoreError> {
 /// lost to a decision that is about to be held.
 pub fn lock_decisions(db: &mut Db) -> Result<(), StoreError> {
     take(db, Turn { class: DECISIONS, of: "" })
+}
+
+/// The turn of adding to the audit chain.
+pub fn lock_chain(db: &mut Db) -> Result<(), StoreError> {
+    take(db, Turn { class: CHAIN, of: "" })
 }
 
 fn take(db: &mut Db, turn: Turn<'_>) -> Result<(), StoreError> {

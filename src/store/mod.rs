@@ -10,6 +10,7 @@ pub mod alerts;
 pub mod api_tokens;
 pub mod attempts;
 pub mod audit;
+pub mod audit_links;
 pub mod batches;
 pub mod blackouts;
 pub mod breakers;
@@ -36,6 +37,7 @@ pub mod servers;
 pub mod sessions;
 pub mod setup_tokens;
 pub mod sources;
+pub mod statistics;
 pub mod steps;
 pub mod system_config;
 pub mod target_locks;
@@ -51,6 +53,7 @@ mod migrate;
 mod notice;
 mod page;
 mod schema;
+mod sealing;
 mod tally;
 mod types;
 mod unnest;
@@ -61,6 +64,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use diesel::r2d2::{ManageConnection, Pool};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 pub use connection::Db;
 pub(crate) use connection::each_backend;
@@ -68,7 +72,7 @@ use connection::{Access, Opener, pool};
 pub use error::StoreError;
 pub use kinds::*;
 use location::{DirectoryLock, Location};
-pub use locks::{lock_decisions, lock_ingest};
+pub use locks::{lock_chain, lock_decisions, lock_ingest};
 pub use notice::Word;
 pub use page::{Page, Paged};
 use tally::Tally;
@@ -83,13 +87,16 @@ use crate::limits;
 pub struct Store {
     pools: Arc<Pools>,
     audit_watch: Arc<OnceLock<AuditWatch>>,
+    sealing: Arc<sealing::Sealing>,
+    /// Changes with each commit that adds to the audit log.
+    news: Arc<watch::Sender<()>>,
 }
 
 enum Pools {
     Sqlite {
         readers: Pool<Opener>,
-        /// SQLite's busy handler starves writers under load; one thread with a queue does not.
-        writer: Writer,
+        /// SQLite's busy handler starves writers under load; one thread with a queue does not. `None`: to be looked at only.
+        writer: Option<Writer>,
     },
     Pg {
         readers: Pool<Opener>,
@@ -124,7 +131,35 @@ impl Store {
                 Location::Sqlite(path) => open_sqlite(&path)?,
                 Location::Pg(config) => open_pg(*config)?,
             };
-            Ok(Self { pools: Arc::new(pools), audit_watch: Arc::default() })
+            Ok(Self::over(pools))
+        })
+        .await
+    }
+
+    fn over(pools: Pools) -> Self {
+        let (pools, news) = (Arc::new(pools), Arc::new(watch::Sender::new(())));
+        Self { pools, audit_watch: Arc::default(), sealing: Arc::default(), news }
+    }
+
+    /// Changes with each commit of this store that adds to the audit log; what others commit is not told.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// Opens a database to be looked at only, also one that another process works on. Nothing is migrated or locked.
+    pub async fn inspect(url: &str) -> Result<Self, StoreError> {
+        let location = Location::parse(url)?;
+        blocking(move || {
+            let pools = match location {
+                Location::Sqlite(path) => {
+                    let opener = Opener::Sqlite { path, access: Access::Read };
+                    // By hand first: a pool would tell only that it timed out.
+                    drop(opener.connect()?);
+                    Pools::Sqlite { readers: pool(opener, limits::DATABASE_READERS_MAX)?, writer: None }
+                }
+                Location::Pg(config) => connect_pg(*config, |_| Ok(()))?,
+            };
+            Ok(Self::over(pools))
         })
         .await
     }
@@ -170,7 +205,8 @@ impl Store {
         &self,
         f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Some(watch) = self.audit_watch.get() else { return self.commit(f).await };
+        let keys = self.sealing.keys();
+        let f = move |db: &mut Db| sealing::with(keys, || f(db));
         let told = Arc::new(Mutex::new(Tally::default()));
         let counted = Arc::clone(&told);
         let result = self.commit(move |db| {
@@ -180,7 +216,13 @@ impl Store {
         });
         let result = result.await;
         let tally = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
-        tally.outcome(result.is_ok()).into_iter().for_each(watch);
+        let outcome = tally.outcome(result.is_ok());
+        if outcome.iter().any(|audited| matches!(audited, Audited::Written(..))) {
+            self.news.send_replace(());
+        }
+        if let Some(watch) = self.audit_watch.get() {
+            outcome.into_iter().for_each(watch);
+        }
         result
     }
 
@@ -189,7 +231,10 @@ impl Store {
         f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let writers = match &*self.pools {
-            Pools::Sqlite { writer, .. } => return writer.write(f).await,
+            Pools::Sqlite { writer: Some(writer), .. } => return writer.write(f).await,
+            Pools::Sqlite { writer: None, .. } => {
+                return Err(StoreError::Unavailable("this database was opened to be looked at only".to_owned()));
+            }
             Pools::Pg { writers, .. } => writers.clone(),
         };
         let pools = Arc::clone(&self.pools);
@@ -249,11 +294,18 @@ fn open_sqlite(path: &Path) -> Result<Pools, StoreError> {
     migrate::up(&mut opener(Access::Write).connect()?)?;
     Ok(Pools::Sqlite {
         readers: pool(opener(Access::Read), limits::DATABASE_READERS_MAX)?,
-        writer: Writer::start(opener(Access::Write), lock)?,
+        writer: Some(Writer::start(opener(Access::Write), lock)?),
     })
 }
 
 fn open_pg(config: tokio_postgres::Config) -> Result<Pools, StoreError> {
+    connect_pg(config, migrate::up)
+}
+
+fn connect_pg(
+    config: tokio_postgres::Config,
+    prepare: impl FnOnce(&mut Db) -> Result<(), StoreError>,
+) -> Result<Pools, StoreError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("postgres")
@@ -261,7 +313,7 @@ fn open_pg(config: tokio_postgres::Config) -> Result<Pools, StoreError> {
         .build()
         .map_err(|error| StoreError::Unavailable(format!("no thread for PostgreSQL: {error}")))?;
     let opened = Opener::pg(config).and_then(|opener| {
-        migrate::up(&mut opener.connect()?)?;
+        prepare(&mut opener.connect()?)?;
         let readers = pool(opener.reading(), limits::DATABASE_READERS_MAX)?;
         Ok((readers, pool(opener.clone(), limits::DATABASE_WRITERS_MAX)?, opener))
     });

@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use super::client;
 use super::error::ApiError;
 use super::front;
+use super::refused;
 use super::routes::{self, Access};
 use crate::config::ApiToken;
 use crate::engine::Engine;
@@ -57,9 +58,14 @@ pub async fn guard(
                 request.extensions_mut().insert(person);
                 front::meet(request.request());
             }
-            next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+            let response = next.call(request).await.map(ServiceResponse::map_into_boxed_body)?;
+            refused::note(&engine, response.request(), response.status());
+            Ok(response)
         }
-        Err(refusal) => Ok(request.into_response(refusal.error_response())),
+        Err(refusal) => {
+            refused::note(&engine, request.request(), refusal.status);
+            Ok(request.into_response(refusal.error_response()))
+        }
     }
 }
 

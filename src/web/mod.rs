@@ -15,6 +15,7 @@ pub mod openapi;
 mod origin;
 mod own;
 pub mod page;
+mod refused;
 pub mod routes;
 mod schema;
 mod webhook;

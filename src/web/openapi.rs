@@ -11,8 +11,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::api::{
-    acts, alerts, approvals, audit, blackouts, breakers, credentials, decisions, execute, executions, explain, pauses,
-    quarantine, record, runbooks, servers, sessions, settings, tokens, users,
+    acts, alerts, approvals, audit, audit_chain, blackouts, breakers, credentials, decisions, execute, executions,
+    explain, pauses, quarantine, record, runbooks, servers, sessions, settings, statistics, stream, tokens, users,
 };
 use super::{openapi, own, webhook};
 
@@ -92,6 +92,16 @@ use super::{openapi, own, webhook};
         pauses::pause,
         pauses::resume,
         audit::list,
+        audit_chain::export,
+        audit_chain::verify,
+        statistics::executions,
+        statistics::success_rates,
+        statistics::skips,
+        statistics::failures,
+        statistics::failure_patterns,
+        statistics::funnel,
+        statistics::of_runbook,
+        stream::stream,
         settings::show,
         settings::set,
         sessions::setup,

@@ -91,7 +91,7 @@ pub async fn reload(engine: web::Data<Engine>, person: Person) -> Result<HttpRes
             Err(ApiError::invalid("invalid_files", message).with(json!({ "problems": problems })))
         }
         Err(ReloadError::Store(error)) => Err(error.into()),
-        Err(error @ (ReloadError::Policy(_) | ReloadError::Aborted(_))) => {
+        Err(error @ (ReloadError::Policy(_) | ReloadError::Chain(_) | ReloadError::Aborted(_))) => {
             Err(ApiError::conflict("not_reloaded", format!("{error}; what was in force stays in force")))
         }
     }

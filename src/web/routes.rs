@@ -9,8 +9,8 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
 use super::api::{
-    acts, alerts, approvals, audit, blackouts, breakers, credentials, decisions, execute, executions, explain, pauses,
-    quarantine, record, runbooks, servers, sessions, settings, tokens, users,
+    acts, alerts, approvals, audit, audit_chain, blackouts, breakers, credentials, decisions, execute, executions,
+    explain, pauses, quarantine, record, runbooks, servers, sessions, settings, statistics, stream, tokens, users,
 };
 use super::{openapi, own, webhook};
 use crate::rights::Role;
@@ -77,6 +77,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/runbooks/{name}/versions", VIEWER),
     ("GET", "/api/v1/runbooks/{name}/versions/{n}/diff", VIEWER),
     ("GET", "/api/v1/runbooks/{name}/export", VIEWER),
+    ("GET", "/api/v1/runbooks/{name}/stats", VIEWER),
     ("POST", "/api/v1/runbooks/{name}/execute", OPERATOR),
     ("POST", "/api/v1/runbooks/{name}/enable", ENGINEER),
     ("POST", "/api/v1/runbooks/{name}/disable", OPERATOR),
@@ -108,6 +109,15 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/pause", OPERATOR),
     ("POST", "/api/v1/resume", OPERATOR),
     ("GET", "/api/v1/audit", AUDITOR),
+    ("GET", "/api/v1/audit/export", AUDITOR),
+    ("POST", "/api/v1/audit/verify", AUDITOR),
+    ("GET", "/api/v1/stats/executions", VIEWER),
+    ("GET", "/api/v1/stats/success-rates", VIEWER),
+    ("GET", "/api/v1/stats/skips", VIEWER),
+    ("GET", "/api/v1/stats/failures", VIEWER),
+    ("GET", "/api/v1/stats/failure-patterns", VIEWER),
+    ("GET", "/api/v1/stats/funnel", VIEWER),
+    ("GET", "/api/v1/stream", VIEWER),
     ("GET", "/api/v1/config", VIEWER),
     ("PUT", "/api/v1/config/{key}", ADMIN),
     ("POST", "/api/v1/setup", Access::Password),
@@ -213,6 +223,16 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(pauses::pause)
         .service(pauses::resume)
         .service(audit::list)
+        .service(audit_chain::export)
+        .service(audit_chain::verify)
+        .service(statistics::executions)
+        .service(statistics::success_rates)
+        .service(statistics::skips)
+        .service(statistics::failures)
+        .service(statistics::failure_patterns)
+        .service(statistics::funnel)
+        .service(statistics::of_runbook)
+        .service(stream::stream)
         .service(settings::show)
         .service(settings::set)
         .service(sessions::setup)

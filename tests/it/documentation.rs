@@ -95,6 +95,7 @@ fn objections(top: &[&str], text: &str) -> Option<String> {
     const RUNBOOK: &[&str] =
         &["environment_vars", "guard", "name", "parameters", "rollback", "steps", "target", "triggers"];
     const CONFIG: &[&str] = &[
+        "audit",
         "auth",
         "blackouts",
         "encryption",

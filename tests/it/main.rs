@@ -12,6 +12,7 @@ mod documentation;
 mod engine;
 mod gates;
 mod identity;
+mod ledger;
 mod replicas;
 mod robust;
 mod rollback;

@@ -65,6 +65,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     idempotency_keys,
     audit_events,
     audit_event_types,
+    audit_links,
     replicas,
     duties,
     changes,

@@ -224,3 +224,16 @@ diesel::table! {
         mac -> Nullable<Text>,
     }
 }
+
+diesel::table! {
+    use crate::store::types::sql::*;
+
+    audit_links (position) {
+        position -> BigInt,
+        seq -> BigInt,
+        algorithm -> Text,
+        key_id -> Text,
+        mac -> Text,
+        linked_at -> SqlTs,
+    }
+}

@@ -33,6 +33,10 @@ pub struct AuditView {
     pub payload: Value,
     /// SHA-256 over RFC 8785 canonical JSON.
     pub payload_hash: String,
+    /// Of the event's own MAC; null where the log is not chained.
+    pub algorithm: Option<String>,
+    pub key_id: Option<String>,
+    pub mac: Option<String>,
 }
 
 impl From<AuditRow> for AuditView {
@@ -51,6 +55,9 @@ impl From<AuditRow> for AuditView {
             policy_version: row.policy_version,
             payload: row.payload_json.0,
             payload_hash: row.payload_hash,
+            algorithm: row.algorithm,
+            key_id: row.key_id,
+            mac: row.mac,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod approvals;
 mod asked;
 pub mod audit;
+pub mod audit_chain;
 pub mod blackouts;
 pub mod breakers;
 pub mod credentials;
@@ -21,6 +22,8 @@ mod seen;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
+pub mod statistics;
+pub mod stream;
 pub mod tokens;
 pub mod users;
 

@@ -12,6 +12,7 @@ use crate::id::{AlertId, BatchId, DeliveryId, EpisodeId, ExecutionId};
 use crate::store::DecisionVerdict;
 use crate::web::error::ApiError;
 use crate::web::page::page;
+use crate::words::words;
 
 /// Which alerts to list.
 #[derive(Deserialize, IntoParams, Debug)]
@@ -125,6 +126,51 @@ pub struct AuditQuery {
     pub(super) until: Option<Timestamp>,
     pub(super) limit: Option<u32>,
     pub(super) cursor: Option<String>,
+}
+
+words! {
+    /// The form of a copy.
+    ExportFormat {
+        /// One JSON object a line.
+        Jsonl = "jsonl",
+        /// Comma-separated, as RFC 4180 has it.
+        Csv = "csv",
+    }
+}
+
+/// Which events to copy.
+#[derive(Deserialize, IntoParams, Debug, Clone)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ExportQuery {
+    /// `jsonl` (as without it) or `csv`.
+    #[param(value_type = Option<String>)]
+    pub(super) format: Option<ExportFormat>,
+    pub(super) since: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
+    pub(super) actor: Option<String>,
+    pub(super) resource_type: Option<String>,
+    /// As in `STEP_STARTED`.
+    #[param(value_type = Option<String>)]
+    pub(super) event_type: Option<EventKind>,
+}
+
+/// Since when, and of which runbook.
+#[derive(Deserialize, IntoParams, Debug)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StatisticsQuery {
+    pub(super) since: Option<Timestamp>,
+    pub(super) runbook: Option<String>,
+}
+
+/// What to hear of.
+#[derive(Deserialize, IntoParams, Debug)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StreamQuery {
+    /// `executions`, `approvals`, `exec:ID`, with commas.
+    pub(super) topics: Option<String>,
 }
 
 /// `limit` and `cursor` of a list that is read as a whole: runbooks, servers, blackouts, breakers.

@@ -96,8 +96,13 @@ on_both_engines! {
         fixture.store.write(move |db| audit::append(db, &event, "p1", now())).await.unwrap();
         is_frozen(&fixture, "UPDATE audit_events SET actor = 'nobody'").await;
         is_frozen(&fixture, "DELETE FROM audit_events").await;
+        raw(&fixture, "INSERT INTO audit_links (position, seq, algorithm, key_id, mac, linked_at) VALUES \
+            (1, 1, 'x', 'x', 'x', '2026-03-01T09:30:00.000000Z')").await.unwrap();
+        is_frozen(&fixture, "UPDATE audit_links SET mac = 'y'").await;
+        is_frozen(&fixture, "DELETE FROM audit_links").await;
         if fixture.store.engine() == "postgres" {
             is_frozen(&fixture, "TRUNCATE audit_events").await;
+            is_frozen(&fixture, "TRUNCATE audit_links").await;
         }
         let left = fixture.store.read(|db| audit::list(db, &Default::default(), Page::first())).await.unwrap();
         assert_eq!((left.rows.len(), left.rows[0].actor.as_str()), (1, "ops"));

@@ -1,0 +1,7 @@
+//! The audit log as evidence, records, statistics, the live stream, retention.
+
+mod attacks;
+mod chained;
+mod people;
+mod real;
+mod world;
