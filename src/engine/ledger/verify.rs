@@ -92,7 +92,8 @@ fn found(event: &OwnedEvent) -> Found<'_> {
 }
 
 async fn look_at_unlinked(store: &Store, keys: &Keyring) -> Result<(i64, Option<Fault>), StoreError> {
-    let (mut seq, mut waiting) = (0, 0);
+    // Whoever inserts may choose any number.
+    let (mut seq, mut waiting) = (i64::MIN, 0);
     loop {
         let after = seq;
         let rows = store.read(move |db| audit_links::unlinked(db, Unlinked::All, after, limits::VERIFY_BATCH)).await?;

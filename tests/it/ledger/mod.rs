@@ -4,4 +4,5 @@ mod attacks;
 mod chained;
 mod people;
 mod real;
+mod stream;
 mod world;

@@ -1,18 +1,16 @@
-//! Figures, documents and the live stream after real runs on a real host.
+//! Figures and documents after real runs on a real host.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::engine::{ADMIN_TOKEN, Engine, VIEWER_TOKEN};
+use crate::support::engine::{Engine, VIEWER_TOKEN};
 use crate::support::host::Host;
 use crate::support::http;
 use crate::support::postgres;
-use crate::support::wait::{wait_for, wait_until};
+use crate::support::wait::wait_until;
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 const RESTART: &str = "\
 name: restart
@@ -46,7 +44,7 @@ steps: [{name: Do, command: 'true'}]
 const FREE: &str = "limits: {recently_remediated: 0s, attempts: {count: 0, window: 1h}}";
 
 /// A host with nginx, and an engine on SQLite or on the database of `storage`.
-fn world(storage: Option<String>) -> (Engine, Host) {
+pub fn world(storage: Option<String>) -> (Engine, Host) {
     let host = Host::start(&["nginx"]);
     let mut setup =
         Engine::setup().runbook("restart.yml", RESTART).runbook("fails.yml", FAILS).runbook("asks.yml", ASKS);
@@ -64,7 +62,7 @@ fn alert(name: &str, instance: &str) -> Value {
         "annotations": {"summary": "nginx is down"}}]})
 }
 
-fn run(engine: &Engine, runbook: &str) -> String {
+pub fn run(engine: &Engine, runbook: &str) -> String {
     let body = json!({"server": "web1", "reason": "test", "parameters": {}});
     let answer = engine.post(&format!("/api/v1/runbooks/{runbook}/execute"), &body);
     assert_eq!(answer.status, 202, "{}", answer.text);
@@ -311,183 +309,4 @@ fn after_real_runs_the_figures_are_those_of_the_runs_and_the_documents_are_the_a
     let (engine, host) = world(Some(postgres::database()));
     figures(&engine, &host);
     documents(&engine);
-}
-
-/// A client that listens.
-struct Listener {
-    reader: BufReader<TcpStream>,
-}
-
-/// One event of a stream.
-#[derive(Debug)]
-struct Told {
-    id: i64,
-    kind: String,
-    data: Value,
-}
-
-impl Listener {
-    fn open(engine: &Engine, topics: &str, last: Option<i64>) -> Self {
-        let mut stream = TcpStream::connect(engine.address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let last = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
-        write!(
-            stream,
-            "GET /api/v1/stream?topics={topics} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {VIEWER_TOKEN}\r\n{last}\r\n"
-        )
-        .unwrap();
-        let mut listener = Self { reader: BufReader::new(stream) };
-        assert!(listener.line().starts_with("HTTP/1.1 200"));
-        let mut head = String::new();
-        loop {
-            let line = listener.line();
-            if line.is_empty() {
-                break;
-            }
-            head.push_str(&line.to_lowercase());
-            head.push('\n');
-        }
-        assert!(head.contains("content-type: text/event-stream") && head.contains("cache-control: no-store"), "{head}");
-        listener
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.reader.read_line(&mut line).expect("the stream goes on");
-        line.trim_end().to_owned()
-    }
-
-    /// The next line that holds `text`; lines of the chunked encoding and others are passed over.
-    fn until(&mut self, text: &str) -> String {
-        let begun = Instant::now();
-        loop {
-            let line = self.line();
-            if line.contains(text) {
-                return line;
-            }
-            assert!(begun.elapsed() < LIMIT, "`{text}` does not come");
-        }
-    }
-
-    fn next(&mut self) -> Told {
-        loop {
-            let id = self.until("id: ");
-            let line = self.line();
-            let Some(kind) = line.strip_prefix("event: ") else { continue };
-            let data = self.until("data: ");
-            return Told {
-                id: id.strip_prefix("id: ").unwrap().parse().unwrap(),
-                kind: kind.to_owned(),
-                data: serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap(),
-            };
-        }
-    }
-
-    /// Everything up to the first event of this kind.
-    fn collect(&mut self, last: &str) -> Vec<Told> {
-        let mut told = Vec::new();
-        loop {
-            told.push(self.next());
-            if told.last().unwrap().kind == last {
-                return told;
-            }
-        }
-    }
-}
-
-fn listens(storage: Option<String>) {
-    let (engine, _host) = world(storage);
-    let mut all = Listener::open(&engine, "executions", None);
-    let mut approvals = Listener::open(&engine, "approvals", None);
-    all.until(": Douse");
-    approvals.until(": Douse");
-    let first = run(&engine, "fails");
-    let told = all.collect("failed");
-    let kinds: Vec<&str> = told
-        .iter()
-        .map(|told| told.kind.as_str())
-        .filter(|kind| *kind != "decided" && *kind != "manual_requested")
-        .collect();
-    assert_eq!(kinds, ["planned", "step_started", "step_finished", "status_updated", "failed"], "{told:?}");
-    assert!(told.iter().all(|told| told.data["execution"]["id"] == first.as_str()), "{told:?}");
-    assert!(told.is_sorted_by_key(|told| told.id));
-    let end = &told.last().unwrap().data["execution"];
-    assert_eq!((&end["status"], &end["runbook"], &end["server"]), (&json!("failed"), &json!("fails"), &json!("web1")));
-
-    let asked = run(&engine, "asks");
-    let waiting = approvals.next();
-    assert_eq!((waiting.kind.as_str(), &waiting.data["execution"]["id"]), ("planned", &json!(asked)), "{waiting:?}");
-    assert_eq!(waiting.data["execution"]["status"], "pending");
-
-    // A client that was away gets what it missed, once, and in order.
-    let middle = told[told.len() - 2].id;
-    drop(all);
-    let mut back = Listener::open(&engine, "executions", Some(middle));
-    let mut missed = Vec::new();
-    while missed.last().is_none_or(|kind| kind != "planned") {
-        // On PostgreSQL the last moment is told again, under the id that the client has already.
-        let told = back.next();
-        if told.id > middle {
-            missed.push(told.kind);
-        }
-    }
-    assert_eq!(missed.first().map(String::as_str), Some("failed"), "{missed:?}");
-
-    // One execution's events only.
-    let mut one = Listener::open(&engine, &format!("exec:{asked}"), None);
-    one.until(": Douse");
-    let other = run(&engine, "fails");
-    engine.wait_status(&other, "failed", LIMIT);
-    assert_eq!(engine.post(&format!("/api/v1/executions/{asked}/cancel"), &json!({"reason": "no"})).status, 200);
-    let heard = one.next();
-    assert_eq!(heard.data["execution"]["id"], asked.as_str(), "{heard:?}");
-    let heard = approvals.collect("status_updated");
-    assert_eq!(heard.last().unwrap().data["execution"]["status"], "cancelled", "{heard:?}");
-}
-
-#[test]
-fn what_happens_is_heard_as_it_happens_and_resumed_where_it_was_left_on_sqlite() {
-    listens(None);
-}
-
-#[test]
-fn what_happens_is_heard_as_it_happens_and_resumed_where_it_was_left_on_postgresql() {
-    listens(Some(postgres::database()));
-}
-
-#[test]
-fn a_stream_that_has_nothing_to_tell_says_that_it_is_there_and_ends_with_the_engine() {
-    let (mut engine, _host) = world(None);
-    let mut listener = Listener::open(&engine, "executions,approvals", None);
-    let begun = Instant::now();
-    listener.until(": heartbeat");
-    assert!((Duration::from_secs(14)..Duration::from_secs(20)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
-    let stopped = Instant::now();
-    engine.stop();
-    let mut rest = String::new();
-    let _ended_or_reset = listener.reader.read_to_string(&mut rest);
-    assert!(stopped.elapsed() < Duration::from_secs(20), "{:?}", stopped.elapsed());
-}
-
-#[test]
-fn a_stream_of_nothing_known_is_refused() {
-    let (engine, _host) = world(None);
-    let get = |query: &str, token: Option<&str>| {
-        http::get(&format!("{}/api/v1/stream{query}", engine.url), token).unwrap().status
-    };
-    assert_eq!(get("?topics=executions", None), 401);
-    assert_eq!(get("", Some(ADMIN_TOKEN)), 422);
-    assert_eq!(get("?topics=alerts", Some(ADMIN_TOKEN)), 422);
-    assert_eq!(get("?topics=exec:0198c1d2-0000-7000-8000-000000000000", Some(ADMIN_TOKEN)), 404);
-    let none = http::ask(
-        "GET",
-        &format!("{}/api/v1/stream?topics=executions", engine.url),
-        Some(ADMIN_TOKEN),
-        None,
-        &[("Last-Event-ID", "abc")],
-    );
-    assert_eq!(none.status, 422);
-    wait_for("it is ready", LIMIT, || {
-        http::get(&format!("{}/-/ready", engine.url), None).filter(|answer| answer.status == 200)
-    });
 }
