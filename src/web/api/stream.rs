@@ -4,6 +4,7 @@
 //! what came after it. Nothing is left out; on PostgreSQL, where an event may become visible after one with a higher
 //! number, the last moment's events may come a second time (`seq` tells).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -249,13 +250,12 @@ fn with_executions(
         let execution = match row.execution_id {
             None => None,
             Some(id) => {
-                if !known.contains_key(&id) {
+                if let Entry::Vacant(unknown) = known.entry(id) {
                     // Retention may have taken it away.
-                    let execution = match executions::get(db, id) {
+                    unknown.insert(match executions::get(db, id) {
                         Err(error) if error.is_not_found() => None,
                         other => Some(other?),
-                    };
-                    known.insert(id, execution);
+                    });
                 }
                 known.get(&id).cloned().flatten()
             }
