@@ -71,6 +71,8 @@ ids! {
     BatchId,
     /// One row of the audit log.
     AuditEventId,
+    /// One legal hold.
+    HoldId,
     /// One `douse serve`, from its start to its end.
     ReplicaId,
     /// Somebody who may log in.

@@ -13,6 +13,7 @@ mod breakers;
 mod check;
 pub mod client;
 mod completions;
+mod db;
 pub mod demo;
 mod executions;
 pub mod exit;
@@ -71,6 +72,7 @@ enum Command {
     Blackouts(blackouts::Blackouts),
     Breakers(breakers::Breakers),
     Audit(audit::Audit),
+    Db(db::Database),
     Pause(pause::Pause),
     Resume(pause::Resume),
     Login(login::Login),
@@ -101,6 +103,7 @@ impl Command {
             Self::Blackouts(command) => command.run().await,
             Self::Breakers(command) => command.run().await,
             Self::Audit(command) => command.run().await,
+            Self::Db(command) => command.run().await,
             Self::Pause(command) => command.run().await,
             Self::Resume(command) => command.run().await,
             Self::Login(command) => command.run().await,

@@ -4,7 +4,7 @@
 //! files named here), and keeps no state: a reload makes a new [`Config`]. Called from `app`, the reload and `check`.
 //!
 //! A key of a feature that is not built yet is refused where leaving it out would change what the operator expects to
-//! happen (`runbooks.git`); others are read and warned of (W231: `storage.retention`, `prometheus`, `notifications`).
+//! happen (`runbooks.git`); others are read and warned of (W231: `prometheus`, `notifications`).
 
 mod audit;
 mod blackouts;
@@ -123,7 +123,7 @@ pub struct Storage {
     pub retention: Retention,
 }
 
-/// How long records will be kept; `None` = for ever. Nothing applies it yet.
+/// How long records are kept; `None` = for ever.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retention {
     pub executions: Option<Duration>,

@@ -130,7 +130,6 @@ fn storage(reading: &Reading<'_>, map: &mut MapReader<'_, '_>) -> Storage {
             .to_str()
             .map(|path| Secret::new(format!("sqlite://{path}"))),
     };
-    unused_key(reading, map, "retention", "nothing is deleted: every record is kept");
     let lease = map.duration("lease").unwrap_or(crate::limits::LEASE).max(crate::limits::LEASE_MIN);
     let kept = map.map("retention", |map| Retention {
         executions: map.duration("executions").map_or(Some(90 * DAY), off),

@@ -65,7 +65,7 @@ fn the_example_of_the_manual_is_read_in_full() {
     assert_eq!(config.tokens[1].role, Role::Viewer);
     assert_eq!(config.blackouts[0].name, "Sunday patching");
     let warned: Vec<&str> = config.warnings.iter().filter_map(|warning| warning.message.split('`').nth(1)).collect();
-    assert_eq!(warned, ["storage.retention", "prometheus", "notifications"], "{:?}", config.warnings);
+    assert_eq!(warned, ["prometheus", "notifications"], "{:?}", config.warnings);
     assert!(config.warnings.iter().all(|warning| warning.code == "W231"));
     assert!(!format!("{config:?}").contains("first-token"), "secrets print as <secret>");
 }

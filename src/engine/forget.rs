@@ -1,7 +1,7 @@
 //! Forgets what is kept for a while only: the answers to requests with an `Idempotency-Key`, replicas that have ended,
 //! sessions that are long over, and failed log-ins.
 //!
-//! Records (alerts, decisions, executions, the audit log) are kept for ever. Called by [`super::schedule`].
+//! Records (alerts, decisions, executions, the audit log) are [`super::retention`]'s. Called by [`super::schedule`].
 
 use super::Engine;
 use crate::limits;

@@ -26,6 +26,7 @@ pub mod policy;
 pub mod record;
 pub mod recover;
 pub mod replica;
+pub mod retention;
 pub mod schedule;
 pub mod statistics;
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use super::ledger::{refusals, seal};
-use super::{Engine, acts, dispatch, fetch, forget, gating, matching, recover, replica};
+use super::{Engine, acts, dispatch, fetch, forget, gating, matching, recover, replica, retention};
 use crate::limits;
 use crate::store::StoreError;
 
@@ -61,6 +61,7 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
         repeat(&e, "forget", &never, || async {
             if e.replica.keeps_house() {
                 forget::forget(&e).await?;
+                retention::apply(&e).await?;
             }
             // It is a write, and nothing waits for it.
             tokio::select! {

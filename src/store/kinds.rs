@@ -246,3 +246,17 @@ pub struct BatchMember {
     pub execution_id: ExecutionId,
     pub plan_hash: String,
 }
+
+words! {
+    /// What a legal hold keeps.
+    HoldScope {
+        /// Everything.
+        All = "all",
+        /// One execution.
+        Execution = "execution",
+        /// The executions of a runbook.
+        Runbook = "runbook",
+        /// The executions on a server.
+        Server = "server",
+    }
+}

@@ -87,6 +87,7 @@ async fn admit(engine: &Engine, request: &ServiceRequest) -> Result<Option<Perso
                 request.method(),
                 request.path()
             );
+            request.extensions_mut().insert(person);
             Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message))
         }
         Some(_) => Ok(Some(person)),

@@ -12,7 +12,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::api::{
     acts, alerts, approvals, audit, audit_chain, blackouts, breakers, credentials, decisions, execute, executions,
-    explain, pauses, quarantine, record, runbooks, servers, sessions, settings, statistics, stream, tokens, users,
+    explain, holds, pauses, quarantine, record, runbooks, servers, sessions, settings, statistics, stream, tokens,
+    users,
 };
 use super::{openapi, own, webhook};
 
@@ -94,6 +95,9 @@ use super::{openapi, own, webhook};
         audit::list,
         audit_chain::export,
         audit_chain::verify,
+        holds::list,
+        holds::create,
+        holds::release,
         statistics::executions,
         statistics::success_rates,
         statistics::skips,

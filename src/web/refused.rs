@@ -1,13 +1,13 @@
 //! Requests that were not let in, for the audit log.
 
-use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpMessage, HttpRequest};
 
-use super::auth;
+use super::auth::Person;
 use crate::engine::Engine;
 use crate::engine::ledger::Refused;
 
-/// Notes a 401 or 403; any other answer is nobody's refusal.
+/// Notes a 401 or 403; any other answer is nobody's refusal. Whoever proved an identity is named.
 pub fn note(engine: &Engine, request: &HttpRequest, status: StatusCode) {
     if status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN {
         return;
@@ -15,10 +15,7 @@ pub fn note(engine: &Engine, request: &HttpRequest, status: StatusCode) {
     let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     // What may be anything is not kept.
     let method = if known.contains(request.method()) { request.method().as_str() } else { "OTHER" };
-    let person = match status {
-        StatusCode::FORBIDDEN => auth::identify(&engine.policy().config.tokens, request).ok().map(|who| who.name),
-        _ => None,
-    };
+    let person = request.extensions().get::<Person>().map(|person| person.name.clone());
     engine.refusals.note(Refused {
         status: status.as_u16(),
         method: method.to_owned(),

@@ -10,7 +10,8 @@ use actix_web::web::{self, ServiceConfig};
 
 use super::api::{
     acts, alerts, approvals, audit, audit_chain, blackouts, breakers, credentials, decisions, execute, executions,
-    explain, pauses, quarantine, record, runbooks, servers, sessions, settings, statistics, stream, tokens, users,
+    explain, holds, pauses, quarantine, record, runbooks, servers, sessions, settings, statistics, stream, tokens,
+    users,
 };
 use super::{openapi, own, webhook};
 use crate::rights::Role;
@@ -111,6 +112,9 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/audit", AUDITOR),
     ("GET", "/api/v1/audit/export", AUDITOR),
     ("POST", "/api/v1/audit/verify", AUDITOR),
+    ("GET", "/api/v1/legal-holds", AUDITOR),
+    ("POST", "/api/v1/legal-holds", ADMIN),
+    ("DELETE", "/api/v1/legal-holds/{id}", ADMIN),
     ("GET", "/api/v1/stats/executions", VIEWER),
     ("GET", "/api/v1/stats/success-rates", VIEWER),
     ("GET", "/api/v1/stats/skips", VIEWER),
@@ -225,6 +229,9 @@ pub fn configure(app: &mut ServiceConfig) {
         .service(audit::list)
         .service(audit_chain::export)
         .service(audit_chain::verify)
+        .service(holds::list)
+        .service(holds::create)
+        .service(holds::release)
         .service(statistics::executions)
         .service(statistics::success_rates)
         .service(statistics::skips)

@@ -10,14 +10,14 @@ use crate::clock::Timestamp;
 use crate::config::EngineMode;
 use crate::execution::{Origin, Phase, RollbackState, Status, StepStatus, Verification};
 use crate::id::{
-    AlertId, AuditEventId, BatchId, BlackoutId, DecisionId, DeliveryId, EpisodeId, ExecutionId, PauseId, ServerId,
-    SessionId, StepRunId, TokenId, UserId,
+    AlertId, AuditEventId, BatchId, BlackoutId, DecisionId, DeliveryId, EpisodeId, ExecutionId, HoldId, PauseId,
+    ServerId, SessionId, StepRunId, TokenId, UserId,
 };
 use crate::inventory::server::WinrmTransport;
 use crate::rights::{Act, Role};
 use crate::runbook::model::{Mode, OsType, Risk, RunbookStatus};
 use crate::store::{
-    AuthType, CircuitState, ConnectionStatus, DecisionVerdict, PauseScope, ServerOrigin, SessionKind, Stream,
+    AuthType, CircuitState, ConnectionStatus, DecisionVerdict, HoldScope, PauseScope, ServerOrigin, SessionKind, Stream,
 };
 use crate::transport::probe::{ProbePart, ProbeState};
 
@@ -57,6 +57,7 @@ ids!(
     DeliveryId,
     EpisodeId,
     ExecutionId,
+    HoldId,
     PauseId,
     ServerId,
     SessionId,
@@ -73,6 +74,7 @@ words!(
     DecisionVerdict,
     EngineMode,
     EpisodeState,
+    HoldScope,
     Mode,
     Origin,
     OsType,

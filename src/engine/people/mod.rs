@@ -6,6 +6,7 @@
 pub mod blackouts;
 pub mod breakers;
 pub mod credentials;
+pub mod holds;
 pub mod pauses;
 pub mod reach;
 pub mod runbooks;

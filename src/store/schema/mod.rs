@@ -66,6 +66,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
     audit_event_types,
     audit_links,
+    audit_permits,
+    legal_holds,
     replicas,
     duties,
     changes,

@@ -237,3 +237,27 @@ diesel::table! {
         linked_at -> SqlTs,
     }
 }
+
+diesel::table! {
+    use crate::store::types::sql::*;
+
+    legal_holds (id) {
+        id -> SqlId,
+        scope -> Text,
+        name -> Text,
+        reason -> Text,
+        created_by -> Text,
+        created_at -> SqlTs,
+        released_at -> Nullable<SqlTs>,
+        released_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use crate::store::types::sql::*;
+
+    audit_permits (through_position, through_seq) {
+        through_position -> BigInt,
+        through_seq -> BigInt,
+    }
+}

@@ -61,6 +61,7 @@ ids!(
     PauseId,
     BatchId,
     AuditEventId,
+    HoldId,
     ReplicaId,
     UserId,
     TokenId,

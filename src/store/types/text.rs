@@ -104,6 +104,7 @@ text_enum!(
     EpisodeRelation,
     EpisodeState,
     EventKind,
+    HoldScope,
     LockReason,
     Mode,
     OnResolved,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::query::StatisticsQuery;
-use super::{Asked, Error};
+use super::{Asked, Error, seen};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::statistics::{self as figures, Pattern};
@@ -16,6 +16,7 @@ use crate::id::ExecutionId;
 use crate::limits;
 use crate::store::statistics::{self, Failed, RunbookFigures, Skips, SuccessRate};
 use crate::store::{Db, StoreError};
+use crate::web::auth::Person;
 use crate::web::error::ApiError;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -199,30 +200,46 @@ pub struct RunbookStatistics {
 /// What the executions of each runbook came to (30 days)
 #[utoipa::path(tag = "stats", params(StatisticsQuery), responses((status = 200, body = Since<ExecutionFigures>), (status = 422, body = Error)))]
 #[get("/api/v1/stats/executions")]
-pub async fn executions(engine: web::Data<Engine>, query: Asked<StatisticsQuery>) -> Result<HttpResponse, ApiError> {
-    answer::<_, ExecutionFigures>(&engine, query, 30 * DAY, statistics::by_runbook).await
+pub async fn executions(
+    engine: web::Data<Engine>,
+    person: Person,
+    query: Asked<StatisticsQuery>,
+) -> Result<HttpResponse, ApiError> {
+    answer::<_, ExecutionFigures>(&engine, &person, query, 30 * DAY, statistics::by_runbook).await
 }
 
 /// How often each runbook worked on each server (30 days)
 #[utoipa::path(tag = "stats", params(StatisticsQuery), responses((status = 200, body = Since<RateFigures>), (status = 422, body = Error)))]
 #[get("/api/v1/stats/success-rates")]
-pub async fn success_rates(engine: web::Data<Engine>, query: Asked<StatisticsQuery>) -> Result<HttpResponse, ApiError> {
-    answer::<_, RateFigures>(&engine, query, 30 * DAY, statistics::success_rates).await
+pub async fn success_rates(
+    engine: web::Data<Engine>,
+    person: Person,
+    query: Asked<StatisticsQuery>,
+) -> Result<HttpResponse, ApiError> {
+    answer::<_, RateFigures>(&engine, &person, query, 30 * DAY, statistics::success_rates).await
 }
 
 /// Why nothing ran: decisions held or refused, executions ended before their start (7 days)
 #[utoipa::path(tag = "stats", params(StatisticsQuery), responses((status = 200, body = Since<SkipFigures>), (status = 422, body = Error)))]
 #[get("/api/v1/stats/skips")]
-pub async fn skips(engine: web::Data<Engine>, query: Asked<StatisticsQuery>) -> Result<HttpResponse, ApiError> {
-    answer::<_, SkipFigures>(&engine, query, 7 * DAY, statistics::skips).await
+pub async fn skips(
+    engine: web::Data<Engine>,
+    person: Person,
+    query: Asked<StatisticsQuery>,
+) -> Result<HttpResponse, ApiError> {
+    answer::<_, SkipFigures>(&engine, &person, query, 7 * DAY, statistics::skips).await
 }
 
 /// What failed, the last one first (24 hours; at most 200)
 #[utoipa::path(tag = "stats", params(StatisticsQuery), responses((status = 200, body = Since<FailureFigures>), (status = 422, body = Error)))]
 #[get("/api/v1/stats/failures")]
-pub async fn failures(engine: web::Data<Engine>, query: Asked<StatisticsQuery>) -> Result<HttpResponse, ApiError> {
+pub async fn failures(
+    engine: web::Data<Engine>,
+    person: Person,
+    query: Asked<StatisticsQuery>,
+) -> Result<HttpResponse, ApiError> {
     let limit = usize::try_from(limits::PAGE_MAX).unwrap_or(usize::MAX);
-    answer::<_, FailureFigures>(&engine, query, DAY, move |db, since, runbook| {
+    answer::<_, FailureFigures>(&engine, &person, query, DAY, move |db, since, runbook| {
         statistics::failures(db, since, runbook, limit)
     })
     .await
@@ -233,16 +250,21 @@ pub async fn failures(engine: web::Data<Engine>, query: Asked<StatisticsQuery>) 
 #[get("/api/v1/stats/failure-patterns")]
 pub async fn failure_patterns(
     engine: web::Data<Engine>,
+    person: Person,
     query: Asked<StatisticsQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    answer::<_, PatternFigures>(&engine, query, 30 * DAY, patterns).await
+    answer::<_, PatternFigures>(&engine, &person, query, 30 * DAY, patterns).await
 }
 
 /// From alerts to alerts that went away (7 days)
 #[utoipa::path(tag = "stats", params(StatisticsQuery), responses((status = 200, body = Funnel), (status = 422, body = Error)))]
 #[get("/api/v1/stats/funnel")]
-pub async fn funnel(engine: web::Data<Engine>, query: Asked<StatisticsQuery>) -> Result<HttpResponse, ApiError> {
-    let (since, runbook) = asked(&engine, query, 7 * DAY)?;
+pub async fn funnel(
+    engine: web::Data<Engine>,
+    person: Person,
+    query: Asked<StatisticsQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let (since, runbook) = asked(&engine, &person, query, 7 * DAY)?;
     let funnel = engine.store.read(move |db| {
         let (alerts, episodes) = statistics::arrivals(db, since)?;
         let runbook = runbook.as_deref();
@@ -266,9 +288,10 @@ pub async fn funnel(engine: web::Data<Engine>, query: Asked<StatisticsQuery>) ->
 pub async fn of_runbook(
     engine: web::Data<Engine>,
     name: web::Path<String>,
+    person: Person,
     query: Asked<StatisticsQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let (since, other) = asked(&engine, query, 30 * DAY)?;
+    let (since, other) = asked(&engine, &person, query, 30 * DAY)?;
     if other.is_some() {
         return Err(ApiError::invalid("invalid_query", "the path names the runbook"));
     }
@@ -309,9 +332,12 @@ fn counted(rows: Vec<statistics::Counted>) -> BTreeMap<String, i64> {
 /// The time and the runbook that were asked for.
 fn asked(
     engine: &Engine,
+    person: &Person,
     query: Asked<StatisticsQuery>,
     back: Duration,
 ) -> Result<(Timestamp, Option<String>), ApiError> {
+    // Sums cannot be narrowed by server.
+    seen::unlimited(person, "figures over what all runbooks did")?;
     let query = query.into_inner();
     if query.runbook.as_deref() == Some("") {
         return Err(ApiError::invalid("invalid_query", "`runbook` is empty; leave it out for all"));
@@ -321,6 +347,7 @@ fn asked(
 
 async fn answer<Row, View>(
     engine: &Engine,
+    person: &Person,
     query: Asked<StatisticsQuery>,
     back: Duration,
     ask: impl FnOnce(&mut Db, Timestamp, Option<&str>) -> Result<Vec<Row>, StoreError> + Send + 'static,
@@ -329,7 +356,7 @@ where
     Row: Send + 'static,
     View: From<Row> + Serialize,
 {
-    let (since, runbook) = asked(engine, query, back)?;
+    let (since, runbook) = asked(engine, person, query, back)?;
     let rows = engine.store.read(move |db| ask(db, since, runbook.as_deref())).await?;
     Ok(HttpResponse::Ok().json(Since { since, items: rows.into_iter().map(View::from).collect() }))
 }

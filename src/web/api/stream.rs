@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::query::StreamQuery;
-use super::{Asked, Error, execution_id};
+use super::{Asked, Error, execution_id, seen};
 use crate::audit::EventKind;
 use crate::clock::{Timestamp, monotonic};
 use crate::engine::Engine;
@@ -26,6 +26,7 @@ use crate::limits;
 use crate::store::audit::{self, AuditFilter, AuditRow};
 use crate::store::executions::{self, ExecutionRow};
 use crate::store::{Db, StoreError};
+use crate::web::auth::Person;
 use crate::web::error::ApiError;
 
 /// What a client wants to hear of.
@@ -82,9 +83,10 @@ impl Drop for Slot {
 pub async fn stream(
     engine: web::Data<Engine>,
     request: HttpRequest,
+    person: Person,
     query: Asked<StreamQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let topics = topics(&engine, query.into_inner().topics.as_deref().unwrap_or_default()).await?;
+    let topics = topics(&engine, &person, query.into_inner().topics.as_deref().unwrap_or_default()).await?;
     let last = match request.headers().get("Last-Event-ID") {
         None => None,
         Some(value) => Some(value.to_str().ok().and_then(|text| text.trim().parse::<i64>().ok()).ok_or_else(|| {
@@ -103,6 +105,7 @@ pub async fn stream(
     let news = engine.store.news();
     let hearing = Hearing {
         topics,
+        person,
         told,
         seen: BTreeMap::new(),
         looks_back: !engine.store.is_exclusive(),
@@ -126,13 +129,13 @@ pub async fn stream(
         .streaming(parts))
 }
 
-async fn topics(engine: &Engine, text: &str) -> Result<Topics, ApiError> {
+async fn topics(engine: &Engine, person: &Person, text: &str) -> Result<Topics, ApiError> {
     let mut topics = Topics::default();
     for topic in text.split(',').map(str::trim).filter(|topic| !topic.is_empty()) {
         match topic.split_once(':') {
             None if topic == "executions" => topics.executions = true,
             None if topic == "approvals" => topics.approvals = true,
-            Some(("exec", id)) => drop(topics.of.insert(execution_id(engine, id).await?)),
+            Some(("exec", id)) => drop(topics.of.insert(execution_id(engine, person, id).await?)),
             _ => {
                 let message = format!("there is no topic `{topic}`; there are executions, approvals and exec:ID");
                 return Err(ApiError::invalid("invalid_query", message));
@@ -150,6 +153,8 @@ async fn topics(engine: &Engine, text: &str) -> Result<Topics, ApiError> {
 struct Hearing {
     engine: Arc<Engine>,
     topics: Topics,
+    /// What this person may not see is not told.
+    person: Person,
     /// The highest number that was told.
     told: i64,
     /// Numbers of the last moment that were looked at, by when.
@@ -200,7 +205,7 @@ impl Hearing {
     /// Looks for what is new. `true`: there may be more of it at once.
     async fn look(&mut self) -> Result<bool, StoreError> {
         let after = if self.looks_back { self.told - limits::STREAM_NUMBERS_BACK } else { self.told };
-        let (topics, told) = (self.topics.clone(), self.told);
+        let (topics, person, told) = (self.topics.clone(), self.person.clone(), self.told);
         let now = self.engine.clock.now();
         // What lies far back is told once, when the client resumes there.
         let since = now.minus(limits::STREAM_HEARTBEAT * 4);
@@ -211,7 +216,7 @@ impl Hearing {
                 rows.extend(late.into_iter().filter(|row| row.seq <= told && row.created_at >= since));
             }
             rows.extend(audit::oldest(db, &AuditFilter::default(), told, limits::STREAM_BATCH)?);
-            with_executions(db, &topics, rows)
+            with_executions(db, &person, &topics, rows)
         });
         let found = found.await?;
         let is_full = found.iter().filter(|(row, _)| row.seq > told).count()
@@ -241,6 +246,7 @@ impl Hearing {
 /// The rows, each with its execution if the client wants to hear of it.
 fn with_executions(
     db: &mut Db,
+    person: &Person,
     topics: &Topics,
     rows: Vec<AuditRow>,
 ) -> Result<Vec<(AuditRow, Option<ExecutionRow>)>, StoreError> {
@@ -260,7 +266,7 @@ fn with_executions(
                 known.get(&id).cloned().flatten()
             }
         };
-        let wanted = execution.filter(|execution| topics.wants(&row, execution));
+        let wanted = execution.filter(|execution| topics.wants(&row, execution) && seen::execution(person, execution));
         found.push((row, wanted));
     }
     Ok(found)

@@ -4,5 +4,6 @@ mod attacks;
 mod chained;
 mod people;
 mod real;
+mod retention;
 mod stream;
 mod world;

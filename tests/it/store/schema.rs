@@ -272,6 +272,7 @@ fn words() -> BTreeMap<String, BTreeSet<String>> {
         "executions.rollback": RollbackState,
         "executions.status": Status,
         "executions.verification": Verification,
+        "legal_holds.scope": HoldScope,
         "outputs.stream": Stream,
         "pauses.scope": PauseScope,
         "runbooks.mode": Mode,
