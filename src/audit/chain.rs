@@ -11,6 +11,7 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::canonical::hex;
 use super::key::Keyring;
 use crate::clock::Timestamp;
 
@@ -179,11 +180,6 @@ fn equals(fields: Fields, mac: &str) -> Result<(), Wrong> {
     let bytes = unhex(mac).ok_or(Wrong::Mac)?;
     // In constant time.
     fields.0.verify_slice(&bytes).map_err(|_| Wrong::Mac)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
