@@ -347,16 +347,17 @@ pub const STREAM_LENGTH_MAX: Duration = Duration::from_secs(15 * 60);
 pub const STREAMS_MAX: usize = 100;
 /// Events that a live stream reads at once.
 pub const STREAM_BATCH: i64 = 200;
-/// On PostgreSQL an event may become visible after one with a higher number: so many numbers back are looked at again.
+/// A live stream that begins looks for so many numbers back that may still come: on PostgreSQL an event may become visible
+/// after one with a higher number.
 pub const STREAM_NUMBERS_BACK: i64 = 500;
+/// Ranges of missing numbers that a live stream waits for before it goes on.
+pub const STREAM_GAPS_MAX: usize = 200;
 /// Records that the retention takes away in one transaction.
 pub const RETENTION_BATCH: i64 = 100;
 /// Audit events that it takes away in one transaction, each of which leaves one.
 pub const RETENTION_AUDIT_BATCH: i64 = 1_000;
 /// Transactions of one kind in one run of the retention; the rest follows with the next one.
 pub const RETENTION_BATCHES_MAX: usize = 2_000;
-/// How often events of the audit log get their places in the chain: until then only their own MACs guard them.
-pub const SEAL_INTERVAL: Duration = Duration::from_secs(1);
 /// Events that get their places in one go.
 pub const SEAL_BATCH: i64 = 500;
 /// A transaction that is longer under way may get its event's place only at the next thorough look.

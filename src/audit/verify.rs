@@ -109,6 +109,12 @@ impl<'k> Verifier<'k> {
         Self { keys, position: base.position, previous: base.mac, anchors }
     }
 
+    /// The retention took more away while the walk was under way: it goes on behind `base`.
+    pub fn skip_to(&mut self, base: Base) {
+        self.anchors.retain(|anchor| anchor.count > base.position);
+        (self.position, self.previous) = (base.position, base.mac);
+    }
+
     /// Links so far, those that retention took away included.
     pub fn count(&self) -> i64 {
         self.position

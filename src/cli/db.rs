@@ -113,6 +113,16 @@ async fn back_up(url: &str, file: &Path) -> Result<(), Failure> {
     options.write(true).create_new(true);
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(file).map_err(|error| Failure::error(format!("{}: {error}", file.display())))?;
+    let copied = copy(url, file).await;
+    if copied.is_err()
+        && let Err(error) = std::fs::remove_file(file)
+    {
+        output::note(&format!("{} is no whole copy and cannot be removed: {error}", file.display()));
+    }
+    copied
+}
+
+async fn copy(url: &str, file: &Path) -> Result<(), Failure> {
     match Store::back_up(url, file).await.map_err(failed)? {
         Backup::Written => Ok(()),
         Backup::ByPgDump(environment) => {

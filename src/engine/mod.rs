@@ -195,12 +195,15 @@ impl Engine {
         }
         let told = self.reloaded(actor, json!({ "status": "SUCCEEDED", "needsRestart": waiting }));
         let now = self.clock.now();
-        ledger::seal::begin(&self.store, draft.config.audit.keys.clone(), now).await?;
-        match Policy::enforce(&self.store, Arc::new(draft), actor, Some(told), now).await {
+        let enforced = async {
+            ledger::seal::begin(&self.store, draft.config.audit.keys.clone(), now).await?;
+            Ok(Policy::enforce(&self.store, Arc::new(draft), actor, Some(told), now).await?)
+        };
+        match enforced.await {
             Ok(policy) => Ok(self.put_in_force(policy)),
             Err(error) => {
                 self.store.seal_with(self.policy().config.audit.keys.clone());
-                Err(error.into())
+                Err(error)
             }
         }
     }

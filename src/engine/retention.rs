@@ -24,7 +24,9 @@ pub struct Pruned {
 /// Takes away what the configuration says is old enough.
 pub async fn apply(engine: &Engine) -> Result<Pruned, StoreError> {
     let policy = engine.policy();
-    let pruned = prune(&engine.store, policy.config.storage.retention, &policy.version, engine.clock.now()).await?;
+    let is_over = || engine.stopping.is_cancelled();
+    let kept_for = policy.config.storage.retention;
+    let pruned = prune_until(&engine.store, kept_for, &policy.version, engine.clock.now(), &is_over).await?;
     if pruned != Pruned::default() {
         tracing::info!(?pruned, "records that the retention does not keep were taken away");
     }
@@ -38,19 +40,32 @@ pub async fn prune(
     policy_version: &str,
     now: Timestamp,
 ) -> Result<Pruned, StoreError> {
+    prune_until(store, kept_for, policy_version, now, &|| false).await
+}
+
+/// Whoever has to stop says so between two transactions; the rest follows another time.
+async fn prune_until(
+    store: &Store,
+    kept_for: Retention,
+    policy_version: &str,
+    now: Timestamp,
+    is_over: &(dyn Fn() -> bool + Sync),
+) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
     if let Some(output) = kept_for.output {
         let before = now.minus(output);
-        pruned.outputs = batches(store, move |db| retention::outputs(db, before, limits::RETENTION_BATCH)).await?;
+        pruned.outputs =
+            batches(store, is_over, move |db| retention::outputs(db, before, limits::RETENTION_BATCH)).await?;
     }
     if let Some(records) = kept_for.executions {
         let before = now.minus(records);
         pruned.executions =
-            batches(store, move |db| retention::executions(db, before, limits::RETENTION_BATCH)).await?;
+            batches(store, is_over, move |db| retention::executions(db, before, limits::RETENTION_BATCH)).await?;
         // What they were made from, once nothing is left that was made from it.
-        pruned.episodes = batches(store, move |db| retention::episodes(db, before, limits::RETENTION_BATCH)).await?;
+        pruned.episodes =
+            batches(store, is_over, move |db| retention::episodes(db, before, limits::RETENTION_BATCH)).await?;
         pruned.deliveries =
-            batches(store, move |db| retention::deliveries(db, before, limits::RETENTION_BATCH)).await?;
+            batches(store, is_over, move |db| retention::deliveries(db, before, limits::RETENTION_BATCH)).await?;
     }
     let records = Pruned { audit: 0, ..pruned };
     if records != Pruned::default() {
@@ -60,9 +75,10 @@ pub async fn prune(
     }
     if let Some(audit) = kept_for.audit {
         let (before, version) = (now.minus(audit), policy_version.to_owned());
-        pruned.audit =
-            batches(store, move |db| retention::audit_log(db, before, limits::RETENTION_AUDIT_BATCH, &version, now))
-                .await?;
+        pruned.audit = batches(store, is_over, move |db| {
+            retention::audit_log(db, before, limits::RETENTION_AUDIT_BATCH, &version, now)
+        })
+        .await?;
     }
     Ok(pruned)
 }
@@ -70,10 +86,14 @@ pub async fn prune(
 /// One transaction after the other, until one finds nothing.
 async fn batches(
     store: &Store,
+    is_over: &(dyn Fn() -> bool + Sync),
     batch: impl Fn(&mut Db) -> Result<usize, StoreError> + Clone + Send + 'static,
 ) -> Result<usize, StoreError> {
     let mut count = 0;
     for _ in 0..limits::RETENTION_BATCHES_MAX {
+        if is_over() {
+            break;
+        }
         let batch = batch.clone();
         match store.write(move |db| batch(db)).await? {
             0 => break,

@@ -76,6 +76,14 @@ pub fn start(engine: &Arc<Engine>, runs: &TaskTracker) -> JoinSet<()> {
     tasks.spawn(async move { repeat(&e, "seal", &Notify::new(), || seal::keep_sealed(&e)).await });
     let e = Arc::clone(engine);
     tasks.spawn(async move {
+        repeat(&e, "anchor", &Notify::new(), || async {
+            seal::keep_anchored(&e).await;
+            Ok(())
+        })
+        .await;
+    });
+    let e = Arc::clone(engine);
+    tasks.spawn(async move {
         repeat(&e, "refusals", &Notify::new(), || async {
             refusals::record(&e).await?;
             tokio::select! {

@@ -255,3 +255,44 @@ pub fn last_seq(db: &mut Db) -> Result<i64, StoreError> {
         each_backend!(db, c => audit_events::table.select(diesel::dsl::max(audit_events::seq)).first(c))?;
     Ok(last.unwrap_or(0))
 }
+
+/// Events with these numbers (first and last of each range), oldest first, at most `limit`.
+pub fn numbered(db: &mut Db, ranges: &[(i64, i64)], limit: i64) -> Result<Vec<AuditRow>, StoreError> {
+    if ranges.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(each_backend!(db, c: B => {
+        let mut query = audit_events::table.select(AuditRow::as_select()).into_boxed::<B>();
+        for (first, last) in ranges {
+            query = query.or_filter(audit_events::seq.between(*first, *last));
+        }
+        query.order(audit_events::seq).limit(limit).load(c)
+    })?)
+}
+
+/// Which of the numbers from `first` to `last` there are, the lowest first.
+pub fn numbers(db: &mut Db, first: i64, last: i64) -> Result<Vec<i64>, StoreError> {
+    Ok(each_backend!(db, c => audit_events::table
+        .filter(audit_events::seq.between(first, last))
+        .order(audit_events::seq)
+        .select(audit_events::seq)
+        .load(c))?)
+}
+
+#[derive(QueryableByName)]
+struct Transactions {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    oldest: i64,
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    next: i64,
+}
+
+/// The oldest transaction that was not over when this one began to look, and the first that had not begun. `None` where
+/// events become visible in the order of their numbers.
+pub fn horizon(db: &mut Db) -> Result<Option<(i64, i64)>, StoreError> {
+    let Db::Pg(c) = db else { return Ok(None) };
+    let sql = "SELECT pg_snapshot_xmin(now)::text::bigint AS oldest, pg_snapshot_xmax(now)::text::bigint AS next \
+               FROM pg_current_snapshot() AS now";
+    let found: Transactions = diesel::sql_query(sql).get_result(c)?;
+    Ok(Some((found.oldest, found.next)))
+}

@@ -97,6 +97,16 @@ pub fn is_any_sealed(db: &mut Db) -> Result<bool, StoreError> {
     Ok(each_backend!(db, c => diesel::select(exists(sealed)).get_result(c))?)
 }
 
+/// The newest event of the log has a MAC.
+pub fn is_last_sealed(db: &mut Db) -> Result<bool, StoreError> {
+    let mac: Option<Option<String>> = each_backend!(db, c => audit_events::table
+        .order(audit_events::seq.desc())
+        .select(audit_events::mac)
+        .first(c)
+        .optional())?;
+    Ok(mac.flatten().is_some())
+}
+
 /// The events of a kind, newest first, at most `limit`.
 pub fn latest(db: &mut Db, kind: EventKind, limit: i64) -> Result<Vec<AuditRow>, StoreError> {
     Ok(each_backend!(db, c => audit_events::table

@@ -87,7 +87,7 @@ impl Store {
 
 /// What libpq's programs read from their environment.
 fn environment(config: &tokio_postgres::Config) -> Vec<(String, String)> {
-    use tokio_postgres::config::Host;
+    use tokio_postgres::config::{Host, SslMode};
     let mut found = Vec::new();
     let mut put = |name: &str, value: String| found.push((name.to_owned(), value));
     match config.get_hosts().first() {
@@ -106,6 +106,12 @@ fn environment(config: &tokio_postgres::Config) -> Vec<(String, String)> {
     }
     if let Some(name) = config.get_dbname() {
         put("PGDATABASE", name.to_owned());
+    }
+    match config.get_ssl_mode() {
+        SslMode::Disable => put("PGSSLMODE", "disable".to_owned()),
+        SslMode::Require => put("PGSSLMODE", "require".to_owned()),
+        // As the program has it.
+        _ => {}
     }
     found
 }

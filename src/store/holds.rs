@@ -1,11 +1,12 @@
 //! Legal holds: what is kept, whatever the retention says.
 
+use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 
-use super::schema::legal_holds;
+use super::schema::{audit_events, executions, legal_holds, runbooks, servers};
 use super::{Db, HoldScope, StoreError, each_backend};
 use crate::clock::Timestamp;
-use crate::id::HoldId;
+use crate::id::{ExecutionId, HoldId};
 
 /// Records that are kept until a person releases them.
 #[derive(Queryable, Selectable, Insertable, Clone, PartialEq, Debug)]
@@ -22,10 +23,36 @@ pub struct HoldRow {
     pub released_by: Option<String>,
 }
 
-/// Stores a hold.
+/// Stores a hold, once nothing is being taken away.
 pub fn insert(db: &mut Db, row: &HoldRow) -> Result<(), StoreError> {
+    super::lock_retention(db)?;
     each_backend!(db, c => diesel::insert_into(legal_holds::table).values(row).execute(c))?;
     Ok(())
+}
+
+/// Whether there is anything of this name, be it in the audit log only. A hold on a name that was mistyped would keep nothing.
+pub fn is_known(db: &mut Db, scope: HoldScope, name: &str) -> Result<bool, StoreError> {
+    let in_log = |kind: &'static str| {
+        audit_events::table.filter(audit_events::resource_type.eq(kind)).filter(audit_events::resource_id.eq(name))
+    };
+    Ok(each_backend!(db, c => match scope {
+        HoldScope::All => true,
+        HoldScope::Execution => match name.parse::<ExecutionId>() {
+            Err(_) => false,
+            Ok(id) => select(exists(executions::table.find(id))).get_result(c)?
+                || select(exists(audit_events::table.filter(audit_events::execution_id.eq(id)))).get_result(c)?,
+        },
+        HoldScope::Runbook => {
+            select(exists(runbooks::table.filter(runbooks::name.eq(name)))).get_result(c)?
+                || select(exists(executions::table.filter(executions::runbook.eq(name)))).get_result(c)?
+                || select(exists(in_log("runbook"))).get_result(c)?
+        }
+        HoldScope::Server => {
+            select(exists(servers::table.filter(servers::name.eq(name)))).get_result(c)?
+                || select(exists(executions::table.filter(executions::server.eq(name)))).get_result(c)?
+                || select(exists(in_log("server"))).get_result(c)?
+        }
+    }))
 }
 
 /// One hold.

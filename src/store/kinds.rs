@@ -254,9 +254,9 @@ words! {
         All = "all",
         /// One execution.
         Execution = "execution",
-        /// The executions of a runbook.
+        /// What was decided for a runbook, and its executions.
         Runbook = "runbook",
-        /// The executions on a server.
+        /// What was decided for a server, and the executions on it.
         Server = "server",
     }
 }

@@ -17,6 +17,8 @@ const INGEST: i32 = 1;
 const DECISIONS: i32 = 2;
 /// Class of the one turn of adding to the audit chain.
 const CHAIN: i32 = 3;
+/// Class of the one turn of taking records away.
+const RETENTION: i32 = 4;
 
 /// The turn of storing deliveries of `source`: finding an episode and writing it back do not overlap.
 pub fn lock_ingest(db: &mut Db, source: &str) -> Result<(), StoreError> {
@@ -33,6 +35,12 @@ pub fn lock_decisions(db: &mut Db) -> Result<(), StoreError> {
 /// The turn of adding to the audit chain.
 pub fn lock_chain(db: &mut Db) -> Result<(), StoreError> {
     take(db, Turn { class: CHAIN, of: "" })
+}
+
+/// The turn of taking records away: a legal hold that is set waits until what is being taken away is gone, and what is taken
+/// away after that heeds it.
+pub fn lock_retention(db: &mut Db) -> Result<(), StoreError> {
+    take(db, Turn { class: RETENTION, of: "" })
 }
 
 fn take(db: &mut Db, turn: Turn<'_>) -> Result<(), StoreError> {

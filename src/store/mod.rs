@@ -76,7 +76,7 @@ use connection::{Access, Opener, pool};
 pub use error::StoreError;
 pub use kinds::*;
 use location::{DirectoryLock, Location};
-pub use locks::{lock_chain, lock_decisions, lock_ingest};
+pub use locks::{lock_chain, lock_decisions, lock_ingest, lock_retention};
 pub use notice::Word;
 pub use page::{Page, Paged};
 use tally::Tally;

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::json;
 
+use super::audit::AuditRow;
 use super::audit_links::{self, LinkRow};
 use super::holds::{self, HoldRow};
 use super::schema::*;
@@ -28,7 +30,9 @@ struct Kept {
 }
 
 impl Kept {
+    /// What must stay until this transaction is over.
     fn read(db: &mut Db) -> Result<Self, StoreError> {
+        super::lock_retention(db)?;
         let holds = holds::active(db)?;
         let names = |scope: HoldScope| -> Vec<String> {
             holds.iter().filter(|hold: &&HoldRow| hold.scope == scope).map(|hold| hold.name.clone()).collect()
@@ -39,6 +43,31 @@ impl Kept {
             runbooks: names(HoldScope::Runbook),
             servers: names(HoldScope::Server),
         })
+    }
+
+    /// The same, and what is being undone: its undos ask for what its steps printed. Nobody begins to undo meanwhile.
+    fn read_with_undone(db: &mut Db) -> Result<Self, StoreError> {
+        super::lock_decisions(db)?;
+        let mut kept = Self::read(db)?;
+        let undone: Vec<Option<ExecutionId>> = each_backend!(db, c => execution_details::table
+            .inner_join(executions::table)
+            .filter(execution_details::rollback_of.is_not_null())
+            .filter(executions::status.ne_all(finals()))
+            .select(execution_details::rollback_of)
+            .load(c))?;
+        kept.executions.extend(undone.into_iter().flatten());
+        Ok(kept)
+    }
+
+    /// An event of the log tells of what must stay.
+    fn is_about(&self, event: &AuditRow) -> bool {
+        let told = |key: &str| event.payload_json.0.get(key).and_then(serde_json::Value::as_str);
+        let of = |kind: &str| (event.resource_type == kind).then_some(event.resource_id.as_str());
+        let names = |names: &[String], found: Option<&str>| found.is_some_and(|name| names.iter().any(|n| n == name));
+        names(&self.runbooks, of("runbook"))
+            || names(&self.runbooks, told("runbook"))
+            || names(&self.servers, of("server"))
+            || names(&self.servers, told("server"))
     }
 }
 
@@ -62,7 +91,7 @@ macro_rules! ended {
 
 /// Takes away what attempts printed whose executions ended before `before`. Answers how many.
 pub fn outputs(db: &mut Db, before: Timestamp, limit: i64) -> Result<usize, StoreError> {
-    let kept = Kept::read(db)?;
+    let kept = Kept::read_with_undone(db)?;
     if kept.everything {
         return Ok(0);
     }
@@ -81,7 +110,7 @@ pub fn outputs(db: &mut Db, before: Timestamp, limit: i64) -> Result<usize, Stor
 
 /// Takes away executions that ended before `before`, with all that is of them but the audit log. Answers how many.
 pub fn executions(db: &mut Db, before: Timestamp, limit: i64) -> Result<usize, StoreError> {
-    let kept = Kept::read(db)?;
+    let kept = Kept::read_with_undone(db)?;
     if kept.everything {
         return Ok(0);
     }
@@ -106,28 +135,29 @@ pub fn executions(db: &mut Db, before: Timestamp, limit: i64) -> Result<usize, S
 /// Takes away episodes that ended before `before` and have no execution any more, with their alerts and decisions.
 /// Answers how many.
 pub fn episodes(db: &mut Db, before: Timestamp, limit: i64) -> Result<usize, StoreError> {
-    if Kept::read(db)?.everything {
+    let kept = Kept::read(db)?;
+    if kept.everything {
         return Ok(0);
     }
     Ok(each_backend!(db, c => {
         let has_run = executions::table.filter(executions::episode_id.eq(episodes::id.nullable()));
+        // An alert that a run by hand was made from stays with that run.
+        let is_used = alerts::table
+            .inner_join(executions::table.on(executions::alert_id.eq(alerts::id.nullable())))
+            .filter(alerts::episode_id.eq(episodes::id));
+        let is_held = decisions::table
+            .filter(decisions::episode_id.eq(episodes::id))
+            .filter(decisions::runbook.eq_any(kept.runbooks.clone()).or(decisions::server.eq_any(kept.servers.clone())));
         let ids: Vec<EpisodeId> = episodes::table
             .filter(episodes::state.ne(EpisodeState::Open))
             .filter(episodes::updated_at.lt(before))
-            .filter(diesel::dsl::not(diesel::dsl::exists(has_run)))
+            .filter(not(exists(has_run)))
+            .filter(not(exists(is_used)))
+            .filter(not(exists(is_held)))
             .order(episodes::id)
             .select(episodes::id)
             .limit(limit)
             .load(c)?;
-        // An alert that a run by hand was made from stays with that run.
-        let used = executions::table.filter(executions::alert_id.is_not_null()).select(executions::alert_id.assume_not_null());
-        let bound: Vec<EpisodeId> = alerts::table
-            .filter(alerts::episode_id.eq_any(ids.clone()))
-            .filter(alerts::id.eq_any(used))
-            .select(alerts::episode_id)
-            .load(c)?;
-        let bound: BTreeSet<EpisodeId> = bound.into_iter().collect();
-        let ids: Vec<EpisodeId> = ids.into_iter().filter(|id| !bound.contains(id)).collect();
         diesel::delete(decisions::table.filter(decisions::episode_id.eq_any(ids.clone()))).execute(c)?;
         let told: Vec<AlertId> =
             alerts::table.filter(alerts::episode_id.eq_any(ids.clone())).select(alerts::id).load(c)?;
@@ -147,7 +177,7 @@ pub fn deliveries(db: &mut Db, before: Timestamp, limit: i64) -> Result<usize, S
         let has_alert = alerts::table.filter(alerts::delivery_id.eq(deliveries::id));
         let ids: Vec<DeliveryId> = deliveries::table
             .filter(deliveries::received_at.lt(before))
-            .filter(diesel::dsl::not(diesel::dsl::exists(has_alert)))
+            .filter(not(exists(has_alert)))
             .order(deliveries::received_at)
             .select(deliveries::id)
             .limit(limit)
@@ -181,10 +211,8 @@ pub fn audit_log(
         .collect();
     let needed = needed(db, &kept, &concerned)?;
     // Evidence of a deletion stays, too: an event that is missing ends it.
-    let goes = |(_, event): &&(LinkRow, Option<audit::AuditRow>)| {
-        event
-            .as_ref()
-            .is_some_and(|event| event.created_at < before && event.execution_id.is_none_or(|id| !needed.contains(&id)))
+    let goes = |(_, event): &&(LinkRow, Option<AuditRow>)| {
+        event.as_ref().is_some_and(|event| goes(event, &kept, &needed, before))
     };
     let mut gone: Vec<LinkRow> = rows.iter().take_while(goes).map(|(link, _)| link.clone()).collect();
     // The chain goes on from its last link.
@@ -206,6 +234,10 @@ pub fn audit_log(
     Ok(count)
 }
 
+fn goes(event: &AuditRow, kept: &Kept, needed: &BTreeSet<ExecutionId>, before: Timestamp) -> bool {
+    event.created_at < before && event.execution_id.is_none_or(|id| !needed.contains(&id)) && !kept.is_about(event)
+}
+
 fn unchained(
     db: &mut Db,
     kept: &Kept,
@@ -214,18 +246,15 @@ fn unchained(
     policy_version: &str,
     now: Timestamp,
 ) -> Result<usize, StoreError> {
-    if audit_links::is_any_sealed(db)? {
+    let rows = audit::oldest(db, &audit::AuditFilter::default(), 0, limit)?;
+    // Then it was chained, and somebody took the chain away: what is left of it stays.
+    if audit_links::is_last_sealed(db)? || rows.iter().any(|row| row.mac.is_some()) {
         return Ok(0);
     }
-    let rows = audit::oldest(db, &audit::AuditFilter::default(), 0, limit)?;
     let concerned: Vec<ExecutionId> =
         rows.iter().filter_map(|row| row.execution_id).collect::<BTreeSet<_>>().into_iter().collect();
     let needed = needed(db, kept, &concerned)?;
-    let gone: Vec<i64> = rows
-        .iter()
-        .take_while(|row| row.created_at < before && row.execution_id.is_none_or(|id| !needed.contains(&id)))
-        .map(|row| row.seq)
-        .collect();
+    let gone: Vec<i64> = rows.iter().take_while(|row| goes(row, kept, &needed, before)).map(|row| row.seq).collect();
     let Some(last) = gone.last().copied() else { return Ok(0) };
     permit(db, 0, last)?;
     let count = each_backend!(db, c => {
@@ -246,6 +275,7 @@ fn needed(db: &mut Db, kept: &Kept, of: &[ExecutionId]) -> Result<BTreeSet<Execu
         .load(c))?;
     let held: Vec<ExecutionId> =
         each_backend!(db, c => target_locks::table.select(target_locks::execution_id).load(c))?;
+    let known: BTreeSet<ExecutionId> = rows.iter().map(|(id, ..)| *id).collect();
     let mut needed: BTreeSet<ExecutionId> = rows
         .into_iter()
         .filter(|(id, status, runbook, server)| {
@@ -254,6 +284,10 @@ fn needed(db: &mut Db, kept: &Kept, of: &[ExecutionId]) -> Result<BTreeSet<Execu
         .map(|(id, ..)| id)
         .collect();
     needed.extend(kept.executions.iter().copied());
+    if !(kept.runbooks.is_empty() && kept.servers.is_empty()) {
+        // Whose they were that are gone, only the log itself can tell.
+        needed.extend(of.iter().filter(|id| !known.contains(id)));
+    }
     Ok(needed)
 }
 

@@ -4,6 +4,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpMessage, HttpRequest};
 
 use super::auth::Person;
+use super::client;
 use crate::engine::Engine;
 use crate::engine::ledger::Refused;
 
@@ -20,7 +21,7 @@ pub fn note(engine: &Engine, request: &HttpRequest, status: StatusCode) {
         status: status.as_u16(),
         method: method.to_owned(),
         route: request.match_pattern().unwrap_or_else(|| "unknown".to_owned()),
-        address: request.peer_addr().map(|address| address.ip().to_string()),
+        address: client::address(request).map(|address| address.to_string()),
         person,
     });
 }

@@ -1,3 +1,4 @@
+DROP INDEX executions_decision_id;
 DROP INDEX deliveries_received_at;
 DROP TRIGGER audit_links_no_delete ON audit_links;
 CREATE TRIGGER audit_links_no_delete BEFORE DELETE ON audit_links

@@ -37,3 +37,5 @@ CREATE TRIGGER audit_events_no_delete BEFORE DELETE ON audit_events FOR EACH ROW
 DROP TRIGGER audit_links_no_delete ON audit_links;
 CREATE TRIGGER audit_links_no_delete BEFORE DELETE ON audit_links FOR EACH ROW EXECUTE FUNCTION douse_link_kept();
 CREATE INDEX deliveries_received_at ON deliveries (received_at);
+-- What is taken away is looked for in what refers to it.
+CREATE INDEX executions_decision_id ON executions (decision_id);

@@ -8,7 +8,7 @@ SELECT
     COUNT(e.id) AS total_executions,
     COUNT(CASE WHEN e.status = 'completed' THEN 1 END) AS successful,
     COUNT(CASE WHEN e.status IN ('failed', 'timeout') THEN 1 END) AS failed,
-    AVG(e.duration_ms) AS avg_duration_ms,
+    AVG(CASE WHEN e.status IN ('completed', 'failed', 'timeout') THEN e.duration_ms END) AS avg_duration_ms,
     MAX(e.started_at) AS last_execution
 FROM runbooks r
 LEFT JOIN executions e ON e.runbook = r.name
@@ -39,7 +39,7 @@ SELECT skip_reason, COUNT(*) AS skip_count FROM (
     WHERE verdict IN ('held', 'refused', 'observed', 'withdrawn') AND created_at > strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-168 hours')
     UNION ALL
     SELECT skip_reason FROM executions
-    WHERE status = 'cancelled' AND started_at IS NULL AND created_at > strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-168 hours')
+    WHERE status IN ('cancelled', 'rejected', 'expired') AND started_at IS NULL AND created_at > strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-168 hours')
 ) AS skipped
 WHERE skip_reason IS NOT NULL
 GROUP BY skip_reason;

@@ -26,3 +26,5 @@ CREATE TRIGGER audit_links_no_delete BEFORE DELETE ON audit_links WHEN NOT EXIST
     SELECT 1 FROM audit_permits p WHERE OLD.position <= p.through_position)
 BEGIN SELECT RAISE(ABORT, 'frozen: the audit chain is only added to'); END;
 CREATE INDEX deliveries_received_at ON deliveries (received_at);
+-- What is taken away is looked for in what refers to it.
+CREATE INDEX executions_decision_id ON executions (decision_id);

@@ -10,6 +10,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::anchor::Anchorer;
+use super::verify;
 use crate::audit::chain::{self, Place};
 use crate::audit::key::Keyring;
 use crate::audit::{EventKind, NewEvent};
@@ -71,6 +72,11 @@ impl Sealer {
         memory.head = Some(head);
     }
 
+    /// There is no chain any more.
+    fn forget(&self) {
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = Memory::default();
+    }
+
     /// The last link that this replica has seen.
     pub(super) fn head(&self) -> Option<LinkRow> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).head.clone()
@@ -94,7 +100,15 @@ pub enum KeyError {
 /// Begins the chain, if there is a key and none yet: everything that the log holds already gets its place. An engine
 /// without the key of a log that is chained must not start: it would write events that nothing proves.
 pub async fn begin(store: &Store, keys: Option<Arc<Keyring>>, now: Timestamp) -> Result<(), KeyError> {
-    let (head, is_any_sealed) = store.read(|db| Ok((audit_links::head(db)?, audit_links::is_any_sealed(db)?))).await?;
+    let has_keys = keys.is_some();
+    let (head, is_any_sealed) = store
+        .read(move |db| {
+            let head = audit_links::head(db)?;
+            // It may have to look through the whole log.
+            let is_any_sealed = has_keys && head.is_none() && audit_links::is_any_sealed(db)?;
+            Ok((head, is_any_sealed))
+        })
+        .await?;
     if let Some(head) = &head
         && keys.as_ref().is_none_or(|keys| keys.get(&head.key_id).is_none())
     {
@@ -134,7 +148,7 @@ fn adopt(db: &mut Db, keys: &Keyring, now: Timestamp) -> Result<(), StoreError> 
 pub async fn seal(engine: &Engine) -> Result<usize, StoreError> {
     let Some(keys) = engine.policy().config.audit.keys.clone() else { return Ok(0) };
     let head = engine.store.read(audit_links::head).await?;
-    watch(engine, head.as_ref()).await?;
+    watch(engine, &keys, head.as_ref()).await?;
     let mut from = engine.sealer.begin(head.as_ref());
     let mut count = 0;
     loop {
@@ -189,11 +203,15 @@ pub async fn add(
 }
 
 /// A chain that is shorter than it was, or another one, was changed by foreign hands while this replica watched.
-async fn watch(engine: &Engine, head: Option<&LinkRow>) -> Result<(), StoreError> {
+async fn watch(engine: &Engine, keys: &Keyring, head: Option<&LinkRow>) -> Result<(), StoreError> {
     let Some(before) = engine.sealer.head() else { return Ok(()) };
     let position = before.position;
     let now_there = engine.store.read(move |db| audit_links::at(db, position)).await?;
     if now_there.as_ref() == Some(&before) {
+        return Ok(());
+    }
+    // Another replica may have kept house since, for so long that the retention came to that link.
+    if now_there.is_none() && verify::base(&engine.store, keys).await?.position >= before.position {
         return Ok(());
     }
     engine.metrics.audit_chain(false);
@@ -205,8 +223,9 @@ async fn watch(engine: &Engine, head: Option<&LinkRow>) -> Result<(), StoreError
          `douse audit verify`"
     );
     // Told once; from here on, what is there now is watched.
-    if let Some(head) = head {
-        engine.sealer.remember(head.clone());
+    match head {
+        Some(head) => engine.sealer.remember(head.clone()),
+        None => engine.sealer.forget(),
     }
     Ok(())
 }
@@ -244,12 +263,17 @@ fn links(
     Ok(links)
 }
 
-/// Seals, and anchors if it is time: what the replica that keeps house does again and again.
+/// Seals what is new: what the replica that keeps house does again and again.
 pub async fn keep_sealed(engine: &Engine) -> Result<(), StoreError> {
-    if !engine.replica.keeps_house() {
-        return Ok(());
+    if engine.replica.keeps_house() {
+        seal(engine).await?;
     }
-    seal(engine).await?;
-    engine.sealer.anchorer.anchor_if_due(engine).await;
     Ok(())
+}
+
+/// Anchors if it is time, beside it: a place that does not answer must not keep events from their places.
+pub async fn keep_anchored(engine: &Engine) {
+    if engine.replica.keeps_house() {
+        engine.sealer.anchorer.anchor_if_due(engine).await;
+    }
 }

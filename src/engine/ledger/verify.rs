@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::EventKind;
 use crate::audit::chain::{Seal, check_event};
 use crate::audit::key::Keyring;
-use crate::audit::verify::{Anchor, Base, Fault, Found, Linked, Verifier, unlinked};
+use crate::audit::verify::{Anchor, Base, Fault, FaultKind, Found, Linked, Verifier, unlinked};
 use crate::limits;
 use crate::store::audit::OwnedEvent;
 use crate::store::audit_links::{self, LinkRow, Unlinked};
@@ -51,11 +51,9 @@ pub async fn verify_after(
         waiting: 0,
         anchors: anchors.len(),
     };
-    let pruned = base.position;
     let mut verifier = Verifier::new(keys, base, anchors);
-    let mut fault = walk(store, &mut verifier, pruned).await?;
+    let mut fault = walk(store, keys, &mut verifier, &mut report).await?;
     report.chained = verifier.count();
-    report.events = report.chained - pruned;
     if fault.is_none() {
         fault = verifier.finish().err();
     }
@@ -69,20 +67,37 @@ pub async fn verify_after(
     Ok(report)
 }
 
-async fn walk(store: &Store, verifier: &mut Verifier<'_>, from: i64) -> Result<Option<Fault>, StoreError> {
-    let mut position = from;
-    loop {
+async fn walk(
+    store: &Store,
+    keys: &Keyring,
+    verifier: &mut Verifier<'_>,
+    report: &mut Report,
+) -> Result<Option<Fault>, StoreError> {
+    'rows: loop {
+        let position = verifier.count();
         let rows = store.read(move |db| audit_links::after(db, position, limits::VERIFY_BATCH)).await?;
-        let Some((last, _)) = rows.last() else { return Ok(None) };
-        position = last.position;
+        if rows.is_empty() {
+            return Ok(None);
+        }
         for (link, event) in rows {
             let event = event.map(OwnedEvent::from);
             let seal = Seal { algorithm: link.algorithm, key_id: link.key_id, mac: link.mac };
             let found = event.as_ref().map(found);
             let next = Linked { position: link.position, seq: link.seq, link: &seal, event: found };
-            if let Err(fault) = verifier.step(&next) {
-                return Ok(Some(fault));
+            let Err(fault) = verifier.step(&next) else {
+                report.events += 1;
+                continue;
+            };
+            if fault.kind == FaultKind::Cut {
+                // The retention may have been here since the walk began; then its own event says so.
+                let newer = base(store, keys).await?;
+                if newer.position > verifier.count() {
+                    report.pruned = newer.position;
+                    verifier.skip_to(newer);
+                    continue 'rows;
+                }
             }
+            return Ok(Some(fault));
         }
     }
 }
@@ -109,8 +124,9 @@ async fn look_at_unlinked(store: &Store, keys: &Keyring) -> Result<(i64, Option<
     }
 }
 
-/// What the retention's own event says of the beginning; nothing else may begin a chain after its first place.
-async fn base(store: &Store, keys: &Keyring) -> Result<Base, StoreError> {
+/// What the retention's own event says of the beginning; nothing else may begin a chain after its first place. Without such an
+/// event it is the first place.
+pub(super) async fn base(store: &Store, keys: &Keyring) -> Result<Base, StoreError> {
     let rows = store.read(|db| {
         Ok((audit_links::first(db)?, audit_links::latest(db, EventKind::AuditPruned, limits::VERIFY_BATCH)?))
     });

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::{ActError, Engine, Person, change, required_reason};
 use crate::audit::EventKind;
 use crate::id::{ExecutionId, HoldId};
+use crate::store::HoldScope;
 use crate::store::holds::{self, HoldRow};
-use crate::store::{HoldScope, executions};
 
 /// Keeps what `scope` and `name` mean until it is released. `name` is empty exactly for [`HoldScope::All`].
 pub async fn hold(
@@ -22,16 +22,14 @@ pub async fn hold(
             "`name` is needed for execution, runbook and server, and for nothing else".into(),
         ));
     }
-    let execution = match scope {
-        HoldScope::Execution => Some(
-            name.parse::<ExecutionId>()
-                .map_err(|_| ActError::Invalid(format!("`{name}` is not the whole id of an execution")))?,
-        ),
-        HoldScope::All | HoldScope::Runbook | HoldScope::Server => None,
-    };
+    if scope == HoldScope::Execution && name.parse::<ExecutionId>().is_err() {
+        return Err(ActError::Invalid(format!("`{name}` is not the whole id of an execution")));
+    }
+    let is_listed = engine.policy().servers.get(&name).is_some();
     change(engine, by, move |db, author| {
-        if let Some(id) = execution {
-            executions::get(db, id)?;
+        if !(holds::is_known(db, scope, &name)? || scope == HoldScope::Server && is_listed) {
+            let message = format!("there is no {scope} `{name}`, nor is there anything in the records of one");
+            return Ok(Err(ActError::Invalid(message)));
         }
         let row = HoldRow {
             id: HoldId::new(),

@@ -13,6 +13,7 @@ pub mod decisions;
 pub mod execute;
 pub mod executions;
 pub mod explain;
+mod gaps;
 pub mod holds;
 pub mod pauses;
 pub mod quarantine;

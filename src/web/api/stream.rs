@@ -1,8 +1,9 @@
 //! What happens, as it happens: Server-Sent Events, taken from the audit log.
 //!
-//! An event's id is the highest number of the log that was told so far; a client that comes back with `Last-Event-ID` gets
-//! what came after it. Nothing is left out; on PostgreSQL, where an event may become visible after one with a higher
-//! number, the last moment's events may come a second time (`seq` tells).
+//! An event's id is the number of the log up to which all was told; a client that comes back with `Last-Event-ID` gets what
+//! came after it. Nothing is left out: on PostgreSQL, where an event may become visible after one with a higher number, the
+//! id stays below a number that is missing until it is known that nothing bears it ([`super::gaps`]); what lies between may
+//! come a second time then (`seq` tells).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,10 +17,11 @@ use futures_util::stream::unfold;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::gaps::{Gaps, Horizon};
 use super::query::StreamQuery;
 use super::{Asked, Error, execution_id, seen};
 use crate::audit::EventKind;
-use crate::clock::{Timestamp, monotonic};
+use crate::clock::monotonic;
 use crate::engine::Engine;
 use crate::id::ExecutionId;
 use crate::limits;
@@ -54,6 +56,9 @@ impl Topics {
             || (self.approvals && is_asked && OF_APPROVALS.contains(&row.event_type))
     }
 }
+
+/// Rows that one look takes.
+const BATCH: usize = limits::STREAM_BATCH.unsigned_abs() as usize;
 
 /// How many streams there are.
 static STREAMS: AtomicUsize = AtomicUsize::new(0);
@@ -97,26 +102,25 @@ pub async fn stream(
         let message = format!("{} streams are open, which is the limit", limits::STREAMS_MAX);
         return Err(ApiError::new(actix_web::http::StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", message));
     };
-    let told = match last {
-        Some(last) => last,
-        None => engine.store.read(audit::last_seq).await?,
-    };
     // From here on nothing is missed: what is committed after this is news.
     let news = engine.store.news();
-    let hearing = Hearing {
+    let (reached, missing) = engine.store.read(move |db| begin(db, last)).await?;
+    let mut gaps = Gaps::default();
+    let now = monotonic();
+    missing.into_iter().for_each(|(first, last)| gaps.add(first, last, now));
+    let mut hearing = Hearing {
         topics,
         person,
-        told,
-        seen: BTreeMap::new(),
-        looks_back: !engine.store.is_exclusive(),
-        resumed_from: last,
-        ready: VecDeque::from([format!("retry: 2000\nid: {told}\n: Douse\n\n")]),
+        reached,
+        gaps,
+        ready: VecDeque::new(),
         news,
         began: monotonic(),
         spoke: monotonic(),
         engine: engine.into_inner(),
         _slot: slot,
     };
+    hearing.ready.push_back(format!("retry: 2000\nid: {}\n: Douse\n\n", hearing.resumes_at()));
     let parts = unfold(hearing, |mut hearing| async move {
         let part = hearing.next().await?;
         Some((Ok::<_, std::io::Error>(web::Bytes::from(part)), hearing))
@@ -127,6 +131,24 @@ pub async fn stream(
         // A proxy that collects an answer before it hands it on would hold everything back.
         .insert_header(("X-Accel-Buffering", "no"))
         .streaming(parts))
+}
+
+/// Where the stream begins, and which numbers before it may still come.
+fn begin(db: &mut Db, last: Option<i64>) -> Result<(i64, Vec<(i64, i64)>), StoreError> {
+    let newest = audit::last_seq(db)?;
+    // A higher number than there is was of a database that is no more.
+    if let Some(last) = last.filter(|last| *last <= newest) {
+        return Ok((last.max(0), Vec::new()));
+    }
+    let mut missing = Vec::new();
+    if audit::horizon(db)?.is_some() {
+        let mut next = (newest - limits::STREAM_NUMBERS_BACK).max(0) + 1;
+        for seq in audit::numbers(db, next, newest)? {
+            missing.push((next, seq - 1));
+            next = seq + 1;
+        }
+    }
+    Ok((newest, missing))
 }
 
 async fn topics(engine: &Engine, person: &Person, text: &str) -> Result<Topics, ApiError> {
@@ -155,12 +177,10 @@ struct Hearing {
     topics: Topics,
     /// What this person may not see is not told.
     person: Person,
-    /// The highest number that was told.
-    told: i64,
-    /// Numbers of the last moment that were looked at, by when.
-    seen: BTreeMap<i64, Timestamp>,
-    looks_back: bool,
-    resumed_from: Option<i64>,
+    /// The highest number that was looked at.
+    reached: i64,
+    /// Lower numbers that may still come; always none where numbers appear in their order.
+    gaps: Gaps,
     ready: VecDeque<String>,
     news: watch::Receiver<()>,
     began: Instant,
@@ -204,42 +224,45 @@ impl Hearing {
 
     /// Looks for what is new. `true`: there may be more of it at once.
     async fn look(&mut self) -> Result<bool, StoreError> {
-        let after = if self.looks_back { self.told - limits::STREAM_NUMBERS_BACK } else { self.told };
-        let (topics, person, told) = (self.topics.clone(), self.person.clone(), self.told);
-        let now = self.engine.clock.now();
-        // What lies far back is told once, when the client resumes there.
-        let since = now.minus(limits::STREAM_HEARTBEAT * 4);
+        let (topics, person, reached, late) =
+            (self.topics.clone(), self.person.clone(), self.reached, self.gaps.ranges());
+        // Where too much is missing, what follows waits until it is known what becomes of that.
+        let is_held_up = late.len() >= limits::STREAM_GAPS_MAX;
         let found = self.engine.store.read(move |db| {
-            let mut rows = Vec::new();
-            if after < told {
-                let late = audit::oldest(db, &AuditFilter::default(), after, limits::STREAM_NUMBERS_BACK)?;
-                rows.extend(late.into_iter().filter(|row| row.seq <= told && row.created_at >= since));
+            let horizon = audit::horizon(db)?;
+            let mut rows = audit::numbered(db, &late, limits::STREAM_BATCH)?;
+            let count = rows.len();
+            if !is_held_up {
+                rows.extend(audit::oldest(db, &AuditFilter::default(), reached, limits::STREAM_BATCH)?);
             }
-            rows.extend(audit::oldest(db, &AuditFilter::default(), told, limits::STREAM_BATCH)?);
-            with_executions(db, &person, &topics, rows)
+            let is_full = [count, rows.len() - count].contains(&BATCH);
+            Ok((with_executions(db, &person, &topics, rows)?, horizon, is_full))
         });
-        let found = found.await?;
-        let is_full = found.iter().filter(|(row, _)| row.seq > told).count()
-            >= usize::try_from(limits::STREAM_BATCH).unwrap_or(0);
-        let is_first = self.seen.is_empty();
+        let (found, horizon, is_full) = found.await?;
+        let now = monotonic();
         for (row, execution) in found {
-            let is_late = row.seq <= told;
-            if self.seen.insert(row.seq, row.created_at).is_some() {
+            if row.seq > self.reached {
+                if horizon.is_some() {
+                    self.gaps.add(self.reached + 1, row.seq - 1, now);
+                }
+                self.reached = row.seq;
+            } else if !self.gaps.fill(row.seq) {
                 continue;
             }
-            // What was there when the client came for the first time is not news; what it may have missed is.
-            if is_late && is_first && self.resumed_from.is_none() {
-                continue;
-            }
-            self.told = self.told.max(row.seq);
             if let Some(execution) = execution {
-                let event = event(self.told, &row, &execution);
-                self.ready.push_back(event);
+                self.ready.push_back(event(self.resumes_at(), &row, &execution));
             }
         }
-        let floor = self.told - limits::STREAM_NUMBERS_BACK;
-        self.seen.retain(|seq, _| *seq > floor);
+        // What is missing because there was more of it than one look takes is not missing yet.
+        if let Some((oldest, next)) = horizon.filter(|_| !is_full) {
+            self.gaps.settle(Horizon { oldest, next }, now, limits::STREAM_POLL);
+        }
         Ok(is_full)
+    }
+
+    /// Everything up to this number was told, or will never come.
+    fn resumes_at(&self) -> i64 {
+        self.gaps.first().map_or(self.reached, |first| first - 1)
     }
 }
 

@@ -2,22 +2,25 @@
 
 use std::time::Duration;
 
+use douse::alert::episode::EpisodeState;
+use douse::audit::verify::Base;
 use douse::clock::{Clock, Timestamp};
 use douse::config::Retention;
 use douse::engine::retention::{Pruned, prune};
-use douse::execution::Status;
+use douse::execution::{Origin, Status};
 use douse::id::{ExecutionId, HoldId};
 use douse::store::audit::AuditFilter;
 use douse::store::holds::{self, HoldRow};
 use douse::store::{
-    Backup, HoldScope, Page, Store, StoreError, alerts, audit, audit_links, deliveries, episodes, executions, ingest,
+    Backup, HoldScope, Page, Store, StoreError, alerts, audit, audit_links, decisions, deliveries, episodes,
+    executions, ingest, retention,
 };
 
 use super::world::{World, keys};
 use crate::store::harness::on_both_engines;
 use crate::store::samples::{self, now};
 use douse::audit::{EventKind, NewEvent};
-use douse::engine::ledger::verify::verify;
+use douse::engine::ledger::verify::{verify, verify_after};
 use serde_json::json;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -126,6 +129,10 @@ on_both_engines! {
         let report = world.verify(std::slice::from_ref(&anchor)).await;
         assert!(report.is_valid, "{report:?}");
         assert_eq!(report.pruned, 299);
+        // A walk that began before the retention came goes on behind what was taken away.
+        let begun_before = verify_after(&world.fixture.store, &world.keys, Base::default(), vec![anchor.clone()]);
+        let report = begun_before.await.unwrap();
+        assert_eq!((report.is_valid, report.pruned), (true, 299), "{report:?}");
         world.write(50).await;
         world.seal().await;
         assert!(world.verify(&[anchor.clone()]).await.is_valid);
@@ -167,6 +174,71 @@ on_both_engines! {
         }
     }
 
+    async fn episodes_that_are_needed_keep_no_others(fixture: Fixture) {
+        let store = &fixture.store;
+        let delivery = samples::delivery();
+        let [mut used, mut free] = [samples::episode("f1", 1), samples::episode("f2", 1)];
+        used.state = EpisodeState::Resolved;
+        free.state = EpisodeState::Resolved;
+        let (one, two) = (samples::alert(&delivery, &used), samples::alert(&delivery, &free));
+        let (mut run, details) = samples::execution_in(Status::Running, "web1", now());
+        run.alert_id = Some(one.id);
+        let (used_id, free_id) = (used.id, free.id);
+        store
+            .write(move |db| {
+                ingest::insert_deliveries(db, std::slice::from_ref(&delivery))?;
+                episodes::insert(db, &used)?;
+                episodes::insert(db, &free)?;
+                alerts::insert(db, &one)?;
+                alerts::insert(db, &two)?;
+                executions::insert(db, &run, &details)
+            })
+            .await
+            .unwrap();
+        // One at a time: the one that has to stay does not stand in the way.
+        let taken = store.write(|db| retention::episodes(db, later(), 1)).await.unwrap();
+        assert_eq!(taken, 1);
+        assert!(store.read(move |db| episodes::get(db, used_id)).await.is_ok());
+        assert!(store.read(move |db| episodes::get(db, free_id)).await.unwrap_err().is_not_found());
+    }
+
+    async fn a_hold_on_a_runbook_keeps_its_decisions_and_what_the_log_tells_of_it(fixture: Fixture) {
+        let store = &fixture.store;
+        let (mut episode, gone) = (samples::episode("f1", 1), put(store, Status::Completed, "web1").await);
+        episode.state = EpisodeState::Resolved;
+        let decision = samples::decision(&episode, "fix");
+        let id = episode.id;
+        let records = Retention { audit: None, ..ALL };
+        assert_eq!(prune(store, records, "p1", later()).await.unwrap().executions, 1);
+        store
+            .write(move |db| {
+                episodes::insert(db, &episode)?;
+                decisions::insert(db, &decision)
+            })
+            .await
+            .unwrap();
+        let held = hold(store, HoldScope::Runbook, "fix").await;
+        assert_eq!(pruned(store, later()).await, Pruned::default());
+        assert!(store.read(move |db| episodes::get(db, id)).await.is_ok());
+        let filter = AuditFilter { execution: Some(gone), ..AuditFilter::default() };
+        let events = store.read(move |db| audit::oldest(db, &filter, 0, 10)).await.unwrap();
+        assert_eq!(events.len(), 1, "whose run it was can only be read there");
+        store.write(move |db| holds::release(db, held, "ada", now())).await.unwrap();
+        let found = pruned(store, later()).await;
+        assert!(found.episodes == 1 && found.audit >= 2, "{found:?}");
+    }
+
+    async fn what_a_rollback_undoes_stays_until_that_is_over(fixture: Fixture) {
+        let store = &fixture.store;
+        let original = put(store, Status::Completed, "web1").await;
+        let (mut row, mut details) = samples::execution_in(Status::Approved, "web2", now());
+        row.origin = Origin::Rollback;
+        details.rollback_of = Some(original);
+        store.write(move |db| executions::insert(db, &row, &details)).await.unwrap();
+        assert_eq!(pruned(store, later()).await.executions, 0);
+        assert!(is_there(store, original).await);
+    }
+
     async fn alerts_and_deliveries_go_with_what_was_made_from_them(fixture: Fixture) {
         let store = &fixture.store;
         let (delivery, mut episode) = (samples::delivery(), samples::episode("f1", 1));
@@ -191,6 +263,54 @@ on_both_engines! {
         assert!(store.read(move |db| episodes::get(db, ids.2)).await.is_ok());
         assert!(store.read(move |db| deliveries::get(db, ids.0)).await.is_ok());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_that_is_set_while_records_are_taken_away_waits_and_keeps_the_rest() {
+    #[derive(diesel::QueryableByName)]
+    struct Waiting {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+    let fixture = crate::store::harness::postgres().await;
+    let store = &fixture.store;
+    let gone = put(store, Status::Completed, "web1").await;
+    let stays = put(store, Status::Completed, "web2").await;
+    let (taken, is_taken) = tokio::sync::oneshot::channel();
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    let other = store.clone();
+    let pruning = tokio::spawn(async move {
+        let pruned = other.write(move |db| {
+            let count = retention::executions(db, later(), 1)?;
+            taken.send(count).unwrap();
+            waits.recv_timeout(Duration::from_secs(9)).unwrap();
+            Ok(())
+        });
+        pruned.await.unwrap();
+    });
+    assert_eq!(is_taken.await.unwrap(), 1);
+    let other = store.clone();
+    let holding = tokio::spawn(async move { hold(&other, HoldScope::All, "").await });
+    let begun = std::time::Instant::now();
+    loop {
+        let sql = "SELECT COUNT(*) AS count FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let waiting = store.read(move |db| {
+            use diesel::RunQueryDsl;
+            let douse::store::Db::Pg(c) = db else { unreachable!() };
+            Ok(diesel::sql_query(sql).get_result::<Waiting>(c)?.count)
+        });
+        if waiting.await.unwrap() > 0 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(8) && !holding.is_finished(), "the hold does not wait");
+        tokio::task::yield_now().await;
+    }
+    go_on.send(()).unwrap();
+    pruning.await.unwrap();
+    holding.await.unwrap();
+    assert!(!is_there(store, gone).await && is_there(store, stays).await);
+    assert_eq!(pruned(store, later()).await, Pruned::default());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,8 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use douse::audit::{EventKind, NewEvent};
+use douse::clock::Clock;
+use douse::id::ExecutionId;
+use douse::store::{Db, Store, StoreError, audit};
 use serde_json::{Value, json};
 
 use super::real::{LIMIT, run, world};
@@ -117,15 +122,15 @@ fn listens(storage: Option<String>) {
     assert_eq!((waiting.kind.as_str(), &waiting.data["execution"]["id"]), ("planned", &json!(asked)), "{waiting:?}");
     assert_eq!(waiting.data["execution"]["status"], "pending");
 
-    // A client that was away gets what it missed, once, and in order.
-    let middle = told[told.len() - 2].id;
+    // A client that was away gets what it missed, and in order.
+    let middle = &told[told.len() - 2];
     drop(all);
-    let mut back = Listener::open(&engine, "executions", Some(middle));
+    let mut back = Listener::open(&engine, "executions", Some(middle.id));
     let mut missed = Vec::new();
     while missed.last().is_none_or(|kind| kind != "planned") {
-        // On PostgreSQL the last moment is told again, under the id that the client has already.
+        // On PostgreSQL what came after a number that was missing is told again.
         let told = back.next();
-        if told.id > middle {
+        if told.data["seq"].as_i64() > middle.data["seq"].as_i64() {
             missed.push(told.kind);
         }
     }
@@ -151,6 +156,65 @@ fn what_happens_is_heard_as_it_happens_and_resumed_where_it_was_left_on_sqlite()
 #[test]
 fn what_happens_is_heard_as_it_happens_and_resumed_where_it_was_left_on_postgresql() {
     listens(Some(postgres::database()));
+}
+
+#[test]
+fn an_event_that_commits_after_later_ones_is_told_and_not_lost_to_who_comes_back_on_postgresql() {
+    let url = postgres::database();
+    let (engine, _host) = world(Some(url.clone()));
+    let run: ExecutionId = run(&engine, "fails").parse().unwrap();
+    engine.wait_status(&run.to_string(), "failed", LIMIT);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = runtime.block_on(Store::open(&url)).unwrap();
+    let append = move |db: &mut Db, note: &str| {
+        let event = NewEvent::of_execution(EventKind::Reattached, run, None, json!({ "note": note }));
+        audit::append(db, &event, "p1", Clock::System.now())
+    };
+    let mut listener = Listener::open(&engine, &format!("exec:{run}"), None);
+    listener.until(": Douse");
+    // One transaction takes its number and stays open, while another one with a higher number commits.
+    let (written, is_written) = mpsc::channel();
+    let (go_on, waits) = mpsc::channel::<()>();
+    let other = store.clone();
+    let slow = runtime.spawn(async move {
+        let kept = other.write(move |db| {
+            append(db, "first")?;
+            written.send(()).unwrap();
+            waits.recv_timeout(Duration::from_secs(9)).unwrap();
+            Ok(())
+        });
+        kept.await.unwrap();
+    });
+    is_written.recv_timeout(LIMIT).unwrap();
+    runtime.block_on(store.write(move |db| append(db, "second"))).unwrap();
+    let second = listener.next();
+    assert_eq!(second.data["payload"]["note"], "second", "{second:?}");
+    let seq = second.data["seq"].as_i64().unwrap();
+    assert!(second.id < seq - 1, "who comes back with this id gets what is missing, too: {second:?}");
+    go_on.send(()).unwrap();
+    let first = listener.next();
+    assert_eq!(first.data["payload"]["note"], "first", "{first:?}");
+    runtime.block_on(slow).unwrap();
+    drop(listener);
+    let mut back = Listener::open(&engine, &format!("exec:{run}"), Some(second.id));
+    let notes = [back.next(), back.next()].map(|told| told.data["payload"]["note"].as_str().unwrap().to_owned());
+    assert_eq!(notes, ["first", "second"]);
+
+    // A number whose transaction was taken back holds nothing up for long.
+    let taken_back = store.write(move |db| {
+        append(db, "never")?;
+        Err::<(), _>(StoreError::GivenUp("taken back".to_owned()))
+    });
+    runtime.block_on(taken_back).unwrap_err();
+    let begun = Instant::now();
+    loop {
+        runtime.block_on(store.write(move |db| append(db, "later"))).unwrap();
+        let later = back.next();
+        if Some(later.id) == later.data["seq"].as_i64() {
+            break;
+        }
+        assert!(begun.elapsed() < LIMIT, "{later:?}");
+    }
 }
 
 #[test]
