@@ -33,7 +33,9 @@ static PARTS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 pub fn signature(message: &str, hosts: &[&str]) -> String {
     let mut text = message.trim().to_owned();
     for host in hosts.iter().filter(|host| !host.is_empty()) {
-        if let Ok(word) = Regex::new(&format!(r"(?-u:\b){}(?-u:\b)", regex::escape(host))) {
+        // With the domain behind it, if one is.
+        let name = format!(r"(?-u:\b){}(?-u:\b)(\.[a-zA-Z0-9_-]*[a-zA-Z0-9_])*", regex::escape(host));
+        if let Ok(word) = Regex::new(&name) {
             text = word.replace_all(&text, "<host>").into_owned();
         }
     }

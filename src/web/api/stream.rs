@@ -57,9 +57,6 @@ impl Topics {
     }
 }
 
-/// Rows that one look takes.
-const BATCH: usize = limits::STREAM_BATCH.unsigned_abs() as usize;
-
 /// How many streams there are.
 static STREAMS: AtomicUsize = AtomicUsize::new(0);
 
@@ -235,7 +232,8 @@ impl Hearing {
             if !is_held_up {
                 rows.extend(audit::oldest(db, &AuditFilter::default(), reached, limits::STREAM_BATCH)?);
             }
-            let is_full = [count, rows.len() - count].contains(&BATCH);
+            let batch = usize::try_from(limits::STREAM_BATCH).unwrap_or(usize::MAX);
+            let is_full = [count, rows.len() - count].contains(&batch);
             Ok((with_executions(db, &person, &topics, rows)?, horizon, is_full))
         });
         let (found, horizon, is_full) = found.await?;
