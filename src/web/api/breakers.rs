@@ -28,7 +28,8 @@ pub struct BreakerView {
     pub last_failure_at: Option<Timestamp>,
     pub opened_at: Option<Timestamp>,
     pub half_open_at: Option<Timestamp>,
-    pub changed_at: Timestamp,
+    /// Null for one that never changed.
+    pub changed_at: Option<Timestamp>,
     pub changed_by: String,
     pub reason: Option<String>,
     /// A person opened it: time does not half-open it.
@@ -45,11 +46,18 @@ impl From<BreakerRow> for BreakerView {
             last_failure_at: row.last_failure_at,
             opened_at: row.opened_at,
             half_open_at: row.half_open_at,
-            changed_at: row.changed_at,
+            changed_at: Some(row.changed_at),
             changed_by: row.changed_by,
             reason: row.reason,
             forced_open: row.forced_open,
         }
+    }
+}
+
+impl BreakerView {
+    /// The breaker of a runbook of which there is no row: nothing ever moved it.
+    fn never_moved(runbook: &str, now: Timestamp) -> Self {
+        Self { changed_at: None, ..BreakerRow::closed(runbook, now).into() }
     }
 }
 
@@ -66,7 +74,7 @@ pub async fn list(
     let mut views: Vec<BreakerView> = rows.into_iter().map(BreakerView::from).collect();
     for name in policy.runbooks.keys() {
         if !views.iter().any(|view| view.runbook == *name) {
-            views.push(BreakerRow::closed(name, now).into());
+            views.push(BreakerView::never_moved(name, now));
         }
     }
     views.retain(|view| seen::runbook(&person, &view.runbook));
@@ -85,14 +93,14 @@ pub async fn show(
 ) -> Result<HttpResponse, ApiError> {
     seen::permitted(&person, Act::View, &runbook)?;
     let name = runbook.clone();
-    let row = match engine.store.read(move |db| breakers::get(db, &name)).await? {
-        Some(row) => row,
+    let view = match engine.store.read(move |db| breakers::get(db, &name)).await? {
+        Some(row) => BreakerView::from(row),
         None if engine.policy().runbooks.contains_key(runbook.as_str()) => {
-            BreakerRow::closed(&runbook, engine.clock.now())
+            BreakerView::never_moved(&runbook, engine.clock.now())
         }
         None => return Err(ApiError::not_found(format!("runbook `{runbook}`"))),
     };
-    Ok(HttpResponse::Ok().json(BreakerView::from(row)))
+    Ok(HttpResponse::Ok().json(view))
 }
 
 /// Refuse this runbook until a person closes its breaker

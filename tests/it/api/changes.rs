@@ -128,11 +128,14 @@ fn the_kill_switch_is_thrown_and_released() {
 #[test]
 fn a_breaker_is_opened_closed_and_reset_with_a_reason() {
     let engine = engine();
-    assert_eq!(engine.get("/api/v1/breakers")["items"][0]["state"], "closed");
+    let untouched = engine.get("/api/v1/breakers")["items"][0].clone();
+    assert_eq!((&untouched["state"], &untouched["changed_at"]), (&json!("closed"), &Value::Null));
+    assert_eq!(engine.get("/api/v1/breakers/restart-service"), untouched);
     let act = |what: &str, body: Value| engine.post(&format!("/api/v1/breakers/restart-service/{what}"), &body);
     assert_eq!(act("open", json!({})).status, 422, "a reason is needed");
     let opened = act("open", json!({"reason": "it made things worse"}));
     assert_eq!(opened.status, 200, "{}", opened.text);
+    assert!(opened.json()["changed_at"].is_string(), "{}", opened.text);
     let opened = opened.json();
     assert_eq!(
         (&opened["state"], &opened["forced_open"], &opened["changed_by"]),

@@ -45,16 +45,7 @@ fn state(engine: &Engine) -> String {
         "config",
         "audit",
     ];
-    lists
-        .map(|list| {
-            let mut shown = engine.get(&format!("/api/v1/{list}"));
-            for item in shown["items"].as_array_mut().into_iter().flatten().filter(|_| list == "breakers") {
-                // A breaker that never changed is shown as of now.
-                item["changed_at"].take();
-            }
-            shown.to_string()
-        })
-        .join("\n")
+    lists.map(|list| engine.get(&format!("/api/v1/{list}")).to_string()).join("\n")
 }
 
 #[test]
