@@ -9,6 +9,7 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::audit::canonical::sha256_hex;
+use crate::secrets::keyring;
 
 /// Write a configuration, a runbook and a list of servers to begin with
 #[derive(Args, Debug)]
@@ -28,10 +29,13 @@ const FILES: &[(&str, &str)] = &[
 /// Made fresh for each folder.
 const TOKENS: &[&str] = &["secrets/admin.token", "secrets/webhook.token"];
 
+/// The key of the audit chain, made fresh, too.
+const AUDIT_KEY: &str = "secrets/audit.key";
+
 impl Init {
     /// Writes all files or, when one of them is there already, none.
     pub fn run(self) -> Result<Exit, Failure> {
-        let names = FILES.iter().map(|(name, _)| *name).chain(TOKENS.iter().copied());
+        let names = FILES.iter().map(|(name, _)| *name).chain(TOKENS.iter().copied()).chain([AUDIT_KEY]);
         let there: Vec<_> = names.filter(|name| self.dir.join(name).exists()).collect();
         if !there.is_empty() {
             let message = format!("{}: there already: {}", self.dir.display(), there.join(", "));
@@ -45,9 +49,11 @@ impl Init {
         for name in TOKENS {
             write(&self.dir.join(name), &format!("{}\n", token()), 0o600)?;
         }
+        write(&self.dir.join(AUDIT_KEY), &keyring::generate("1").map_err(Failure::error)?, 0o600)?;
         let dir = self.dir.display();
         output::note(&format!(
-            "Wrote {dir}/douse.yml, servers.yml, runbooks/restart-service.yml and two tokens in {dir}/secrets.\n\
+            "Wrote {dir}/douse.yml, servers.yml, runbooks/restart-service.yml, and two tokens and the audit log's key in \
+             {dir}/secrets.\n\
              Next:\n  \
              douse check {dir}\n  \
              douse serve --config.file={dir}/douse.yml\n  \

@@ -19,7 +19,7 @@ fn init_makes_a_folder_that_check_passes_and_serve_starts_on() {
         .tells(&["douse check site", "douse serve --config.file=site/douse.yml"]);
     assert_eq!(made.stdout, "");
     let site = folder.path().join("site");
-    for token in ["secrets/admin.token", "secrets/webhook.token"] {
+    for token in ["secrets/admin.token", "secrets/webhook.token", "secrets/audit.key"] {
         let mode = fs::metadata(site.join(token)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{token}");
         assert!(fs::read_to_string(site.join(token)).unwrap().trim().len() >= 32);
@@ -45,6 +45,11 @@ fn init_makes_a_folder_that_check_passes_and_serve_starts_on() {
     assert_eq!(asked(&["runbooks", "list", "-q"]).ends(0).stdout, "restart-service\n");
     assert_eq!(asked(&["alerts", "list", "-o", "json"]).ends(0).json(), Value::Array(Vec::new()));
     asked(&["healthcheck"]).ends(0);
+    // The log of the very first start is chained, with the key that was made for this folder.
+    let verified = asked(&["audit", "verify", "-o", "json"]).ends(0).json();
+    assert_eq!(verified["is_valid"], true, "{verified}");
+    let started = asked(&["audit", "search", "--event-type", "AUDIT_CHAIN_STARTED", "-o", "json"]).ends(0).json();
+    assert!(started[0]["key_id"].as_str().unwrap().starts_with("1."), "{started}");
     fs::write(
         folder.path().join("alert.json"),
         r#"{"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "A"}, "startsAt": "2026-01-01T00:00:00Z"}]}"#,
