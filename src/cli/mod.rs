@@ -20,6 +20,7 @@ pub mod exit;
 mod explain;
 mod follow;
 mod healthcheck;
+mod holds;
 mod import;
 mod init;
 mod keys;
@@ -72,6 +73,7 @@ enum Command {
     Blackouts(blackouts::Blackouts),
     Breakers(breakers::Breakers),
     Audit(audit::Audit),
+    Holds(holds::Holds),
     Db(db::Database),
     Pause(pause::Pause),
     Resume(pause::Resume),
@@ -103,6 +105,7 @@ impl Command {
             Self::Blackouts(command) => command.run().await,
             Self::Breakers(command) => command.run().await,
             Self::Audit(command) => command.run().await,
+            Self::Holds(command) => command.run().await,
             Self::Db(command) => command.run().await,
             Self::Pause(command) => command.run().await,
             Self::Resume(command) => command.run().await,

@@ -148,3 +148,24 @@ fn a_runbook_is_looked_at_switched_off_and_on() {
     douse(&engine, &["runbooks", "diff", "restart"]).ends(0).says(&["-", "is-active", "+"]);
     douse(&engine, &["runbooks", "diff", "restart", "9"]).ends(4);
 }
+
+#[test]
+fn a_legal_hold_is_set_listed_and_released() {
+    let engine = Engine::setup().runbook("restart.yml", RESTART).start();
+    let set = ["holds", "set", "--runbook", "restart", "-m", "case 7"];
+    douse_as(ENGINEER_TOKEN, &engine, &set).ends(5);
+    douse(&engine, &["holds", "set", "--runbook", "restrat", "-m", "case 7"]).ends(1).tells(&["restrat"]);
+    douse(&engine, &["holds", "set", "-m", "case 7"]).ends(2);
+    douse(&engine, &["holds", "set", "--all", "--runbook", "restart", "-m", "case 7"]).ends(2);
+    let id = douse(&engine, &[&set[..], &["-q"]].concat()).ends(0).id();
+    douse(&engine, &["holds", "list"]).ends(0).says(&[&id, "runbook", "restart", "case 7", "ada"]);
+    let all = douse(&engine, &["holds", "set", "--all", "-m", "the whole case"]).ends(0);
+    assert!(all.stdout.starts_with("kept: all ("), "{}", all.stdout);
+    douse(&engine, &["holds", "release", &id]).ends(0).says(&["no longer kept: runbook restart"]);
+    douse(&engine, &["holds", "release", &id]).ends(1).tells(&["released before"]);
+    assert_eq!(douse(&engine, &["holds", "list", "-q"]).stdout.lines().count(), 1);
+    let listed = douse(&engine, &["holds", "list", "--all", "-o", "json"]).ends(0).json();
+    let released: Vec<bool> = listed.as_array().unwrap().iter().map(|hold| !hold["released_at"].is_null()).collect();
+    assert_eq!(released, [false, true], "the newest first: {listed}");
+    douse(&engine, &["holds", "release", "0198c1d2-0000-7000-8000-000000000000"]).ends(4);
+}
