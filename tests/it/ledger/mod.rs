@@ -1,5 +1,7 @@
 //! The audit log as evidence, records, statistics, the live stream, retention.
 
+mod agree;
+mod anchors;
 mod attacks;
 mod chained;
 mod people;

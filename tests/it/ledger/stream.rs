@@ -15,6 +15,7 @@ use super::real::{LIMIT, run, world};
 use crate::support::engine::{ADMIN_TOKEN, Engine, VIEWER_TOKEN};
 use crate::support::http;
 use crate::support::postgres;
+use crate::support::wait::wait_for;
 
 /// A client that listens.
 struct Listener {
@@ -30,7 +31,7 @@ struct Told {
 }
 
 impl Listener {
-    fn open(engine: &Engine, topics: &str, last: Option<i64>) -> Self {
+    fn connect(engine: &Engine, topics: &str, last: Option<i64>) -> Self {
         let mut stream = TcpStream::connect(engine.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let last = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
@@ -39,7 +40,11 @@ impl Listener {
             "GET /api/v1/stream?topics={topics} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {VIEWER_TOKEN}\r\n{last}\r\n"
         )
         .unwrap();
-        let mut listener = Self { reader: BufReader::new(stream) };
+        Self { reader: BufReader::new(stream) }
+    }
+
+    fn open(engine: &Engine, topics: &str, last: Option<i64>) -> Self {
+        let mut listener = Self::connect(engine, topics, last);
         assert!(listener.line().starts_with("HTTP/1.1 200"));
         let mut head = String::new();
         loop {
@@ -249,4 +254,20 @@ fn a_stream_of_nothing_known_is_refused() {
         &[("Last-Event-ID", "abc")],
     );
     assert_eq!(none.status, 422);
+}
+
+#[test]
+fn an_engine_serves_a_hundred_streams_and_no_more() {
+    let (engine, _host) = world(None);
+    let mut streams: Vec<Listener> = (0..100).map(|_| Listener::open(&engine, "executions", None)).collect();
+    let get = || http::get(&format!("{}/api/v1/stream?topics=executions", engine.url), Some(VIEWER_TOKEN)).unwrap();
+    let refused = get();
+    assert_eq!((refused.status, refused.code()), (503, "too_many_streams".to_owned()), "{}", refused.text);
+    // Everything else is answered, and who goes makes room.
+    assert_eq!(engine.get("/api/v1/executions")["items"], json!([]));
+    streams.truncate(99);
+    wait_for("a place is free", LIMIT, || {
+        let mut stream = Listener::connect(&engine, "executions", None);
+        stream.line().starts_with("HTTP/1.1 200").then_some(())
+    });
 }
