@@ -15,7 +15,7 @@ static PARTS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", "<id>"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", "<time>"),
         (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "<time>"),
-        (r"\b[a-z][a-z0-9+.-]*://[^\s'`)]+", "<url>"),
+        (r"\b[a-z][a-z0-9+.-]*://[^\s'`)]*[^\s'`):;,.]", "<url>"),
         (r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b", "<host>"),
         (r"\[[0-9a-fA-F:]{3,}\](:\d+)?", "<host>"),
         (
