@@ -135,7 +135,7 @@ on_both_engines! {
         assert_eq!((report.is_valid, report.pruned), (true, 299), "{report:?}");
         world.write(50).await;
         world.seal().await;
-        assert!(world.verify(&[anchor.clone()]).await.is_valid);
+        assert!(world.verify(std::slice::from_ref(&anchor)).await.is_valid);
         // Again, later: what told of the first time goes as well.
         let found = pruned(&world.fixture.store, later().plus(DAY)).await;
         assert!(found.audit >= 50, "{found:?}");
