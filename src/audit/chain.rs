@@ -3,7 +3,7 @@
 //! An event gets a MAC of its own in the transaction that writes it: whoever has no key can neither change nor add one.
 //! A link then gives it a place: HMAC over the previous link's MAC, the algorithm, the key's id, the place, and the event
 //! with its own MAC. So a deleted, moved or exchanged event breaks the chain, and a cut end is found by an anchor
-//! that was taken out of the database before. [`Verifier`] walks the chain and names the first event that is not as it was.
+//! that was taken out of the database before. [`super::verify`] walks the chain and names the first event that is not as it was.
 //!
 //! Pure. `store::audit` and `engine::ledger` call it.
 
