@@ -95,15 +95,14 @@ fn decide_episode(
     // Before anything is read or locked: another replica may be at the same episode.
     lock_decisions(db)?;
     let id = episode.id;
-    if !episodes::mark_decided(db, id, now)? {
-        return Ok(Vec::new());
-    }
+    let Some(episode) = episodes::mark_decided(db, id, now)? else { return Ok(Vec::new()) };
     let Some(alert) = alerts::newest_firing(db, id)? else {
         return Ok(Vec::new());
     };
-    let incident = gating::Incident::stored(episodes::get(db, id)?, &alert);
+    let known_since = episode.created_at;
+    let incident = gating::Incident::stored(episode, &alert);
     // The window is asked for the moment at which the episode became known, however late it is decided.
-    let selected = policy.triggers.select(&incident.source, &incident.alert, episode.created_at);
+    let selected = policy.triggers.select(&incident.source, &incident.alert, known_since);
     if selected.is_empty() {
         return Ok(vec![gating::decide_no_match(db, policy, &incident, now)?]);
     }

@@ -172,16 +172,16 @@ pub fn record(
 }
 
 /// Takes an approved execution for the author's replica: it runs, and its server is locked. At most one of many claims
-/// gets it.
-pub fn claim(db: &mut Db, mut loaded: Loaded, author: &Author) -> Result<Result<Loaded, Claim>, StoreError> {
+/// gets it, and the number under which it is held.
+pub fn claim(db: &mut Db, mut loaded: Loaded, author: &Author) -> Result<Result<(Loaded, Hold), Claim>, StoreError> {
     let (id, replica) = (loaded.row.id, &author.policy.replica);
-    match target_locks::claim(db, id, &replica.name, author.now)? {
+    let fence = match target_locks::claim(db, id, &replica.name, author.now)? {
         Claim::Taken => leases::claim(db, id, replica.id)?,
         refused @ (Claim::NotApproved | Claim::Busy(_)) => return Ok(Err(refused)),
-    }
+    };
     loaded.details.claimed_by = Some(replica.name.clone());
     match record(db, loaded, &[(Event::Claimed, Evidence::None)], author)? {
-        Ok(loaded) => Ok(Ok(loaded)),
+        Ok(loaded) => Ok(Ok((loaded, Hold { replica: replica.id, fence }))),
         // The row said `approved`, its events say otherwise.
         Err(illegal) => Err(StoreError::Defect(illegal.to_string())),
     }

@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 use serde_json::Value;
 
-use super::schema::alerts;
+use super::episodes::EpisodeRow;
+use super::schema::{alerts, episodes};
 use super::types::{cleaned, prepared};
 use super::{Db, EpisodeRelation, Json, Page, Paged, StoreError, each_backend};
 use crate::alert::{Alert, AlertStatus, Labels};
@@ -127,6 +128,15 @@ pub fn insert(db: &mut Db, row: &AlertRow) -> Result<Stored, StoreError> {
 /// One alert.
 pub fn get(db: &mut Db, id: AlertId) -> Result<AlertRow, StoreError> {
     Ok(each_backend!(db, c => alerts::table.find(id).select(AlertRow::as_select()).first(c))?)
+}
+
+/// One alert, with its episode as it is now.
+pub fn get_with_episode(db: &mut Db, id: AlertId) -> Result<(AlertRow, EpisodeRow), StoreError> {
+    Ok(each_backend!(db, c => alerts::table
+        .inner_join(episodes::table)
+        .filter(alerts::id.eq(id))
+        .select((AlertRow::as_select(), EpisodeRow::as_select()))
+        .first(c))?)
 }
 
 /// The newest firing alert of an episode: what a decision about it looks at.

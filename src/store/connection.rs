@@ -109,6 +109,7 @@ impl Db {
 
     /// Begins a transaction.
     pub(super) fn begin(&mut self, access: Access) -> Result<(), StoreError> {
+        super::locks::begin();
         match self {
             Self::Pg(c) => <PgConn as Connection>::TransactionManager::begin_transaction(c)?,
             Self::Sqlite(c) => {

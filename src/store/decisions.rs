@@ -63,6 +63,16 @@ pub fn insert(db: &mut Db, row: &DecisionRow) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Stores a new decision, unless there is one of the same episode, runbook and trigger; `false` then.
+pub fn insert_new(db: &mut Db, row: &DecisionRow) -> Result<bool, StoreError> {
+    let added = each_backend!(db, c => prepared(diesel::insert_into(decisions::table)
+        .values(row)
+        .on_conflict((decisions::episode_id, decisions::runbook, decisions::trigger_name))
+        .do_nothing())
+        .execute(c))?;
+    Ok(added == 1)
+}
+
 /// Writes all columns of a known decision.
 pub fn update(db: &mut Db, row: &DecisionRow) -> Result<(), StoreError> {
     let found = each_backend!(db, c => prepared(diesel::update(decisions::table.find(row.id)).set(row))

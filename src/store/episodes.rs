@@ -119,14 +119,15 @@ pub fn undecided(db: &mut Db, limit: i64) -> Result<Vec<EpisodeRow>, StoreError>
         .load(c))?)
 }
 
-/// Takes an episode off the matching stage's list; `false` if it was off already.
-pub fn mark_decided(db: &mut Db, id: EpisodeId, now: Timestamp) -> Result<bool, StoreError> {
-    let found = each_backend!(db, c => prepared(diesel::update(episodes::table)
+/// Takes an episode off the matching stage's list, and answers with it; `None` if it was off already.
+pub fn mark_decided(db: &mut Db, id: EpisodeId, now: Timestamp) -> Result<Option<EpisodeRow>, StoreError> {
+    Ok(each_backend!(db, c => prepared(diesel::update(episodes::table)
         .filter(episodes::id.eq(id))
         .filter(episodes::decide_state.eq(word(DecideState::Undecided.as_str())))
-        .set((episodes::decide_state.eq(DecideState::Decided), episodes::updated_at.eq(now))))
-        .execute(c))?;
-    Ok(found == 1)
+        .set((episodes::decide_state.eq(DecideState::Decided), episodes::updated_at.eq(now)))
+        .returning(EpisodeRow::as_returning()))
+        .get_result(c)
+        .optional())?)
 }
 
 /// How many episodes of a label set began at or after `since`, by the bodies' time.

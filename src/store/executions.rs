@@ -132,16 +132,27 @@ pub fn approval_time(db: &mut Db, now: Timestamp) -> Result<Timestamp, StoreErro
 
 /// Changes an execution if its status is one of `from`; `false` if it is not, and nothing was written.
 pub fn change(db: &mut Db, id: ExecutionId, from: &[Status], change: &ExecutionChange) -> Result<bool, StoreError> {
+    Ok(changed(db, id, from, change)?.is_some())
+}
+
+/// The same, and answers with what the row is now.
+pub fn changed(
+    db: &mut Db,
+    id: ExecutionId,
+    from: &[Status],
+    change: &ExecutionChange,
+) -> Result<Option<ExecutionRow>, StoreError> {
     if *change == ExecutionChange::default() {
         return Err(StoreError::Defect("an execution's change changes nothing".to_owned()));
     }
     let change = &*cleaned!(change; error_message, skip_reason);
-    let found = each_backend!(db, c => prepared(diesel::update(executions::table)
+    Ok(each_backend!(db, c => prepared(diesel::update(executions::table)
         .filter(executions::id.eq(id))
         .filter(executions::status.eq_any(from))
-        .set(change))
-        .execute(c))?;
-    Ok(found == 1)
+        .set(change)
+        .returning(ExecutionRow::as_returning()))
+        .get_result(c)
+        .optional())?)
 }
 
 /// The execution that an alert made for a trigger of an episode, if there is one.

@@ -65,17 +65,19 @@ pub fn get_to_write(db: &mut Db, execution: ExecutionId) -> Result<LeaseRow, Sto
     }
 }
 
-/// `replica` holds an execution from now on that it has claimed, under a new number.
+/// `replica` holds an execution from now on that it has claimed, under the number that this answers.
 ///
 /// `Fenced` if `replica` has been given up by the others.
-pub fn claim(db: &mut Db, execution: ExecutionId, replica: ReplicaId) -> Result<(), StoreError> {
+pub fn claim(db: &mut Db, execution: ExecutionId, replica: ReplicaId) -> Result<i64, StoreError> {
     let lives = replicas::table.filter(replicas::id.eq(replica)).filter(replicas::ended_at.is_null());
-    let taken = each_backend!(db, c => prepared(diesel::update(execution_leases::table)
+    let fence: Option<i64> = each_backend!(db, c => prepared(diesel::update(execution_leases::table)
         .filter(execution_leases::execution_id.eq(execution))
         .filter(diesel::dsl::exists(lives))
-        .set((execution_leases::replica_id.eq(replica), execution_leases::fence.eq(execution_leases::fence + 1))))
-        .execute(c))?;
-    if taken == 1 { Ok(()) } else { Err(StoreError::Fenced(execution)) }
+        .set((execution_leases::replica_id.eq(replica), execution_leases::fence.eq(execution_leases::fence + 1)))
+        .returning(execution_leases::fence))
+        .get_result(c)
+        .optional())?;
+    fence.ok_or(StoreError::Fenced(execution))
 }
 
 /// `replica` goes on with an execution that another held, under a new number: that one writes nothing any more. `known` is

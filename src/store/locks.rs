@@ -4,6 +4,8 @@
 //! Take them in the order of this file, at most one of each, and before the transaction's first write, or two
 //! transactions may wait for each other.
 
+use std::cell::Cell;
+
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -20,6 +22,16 @@ const CHAIN: i32 = 3;
 /// Class of the one turn of taking records away.
 const RETENTION: i32 = 4;
 
+thread_local! {
+    /// The transaction that runs on this thread has the decisions' turn: asking again would be a round trip for nothing.
+    static IS_DECIDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A transaction begins on this thread, without any turn.
+pub(super) fn begin() {
+    IS_DECIDING.set(false);
+}
+
 /// The turn of storing deliveries of `source`: finding an episode and writing it back do not overlap.
 pub fn lock_ingest(db: &mut Db, source: &str) -> Result<(), StoreError> {
     take(db, Turn { class: INGEST, of: source })
@@ -29,7 +41,11 @@ pub fn lock_ingest(db: &mut Db, source: &str) -> Result<(), StoreError> {
 /// nothing changes between the gates' asking and the writing of what they said: limits are exact, and a release is never
 /// lost to a decision that is about to be held.
 pub fn lock_decisions(db: &mut Db) -> Result<(), StoreError> {
-    take(db, Turn { class: DECISIONS, of: "" })
+    if !IS_DECIDING.get() {
+        take(db, Turn { class: DECISIONS, of: "" })?;
+        IS_DECIDING.set(true);
+    }
+    Ok(())
 }
 
 /// The turn of adding to the audit chain.

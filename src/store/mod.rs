@@ -24,6 +24,7 @@ pub mod episodes;
 pub mod events;
 pub mod executions;
 pub mod facts;
+pub mod glance;
 pub mod holds;
 pub mod idempotency;
 pub mod ingest;

@@ -11,7 +11,7 @@ use crate::gate::queue::queued_for;
 use crate::gate::{Evaluation, Facts, Gate, evaluate};
 use crate::runbook::plan::plan_hash;
 use crate::store::facts::Asking;
-use crate::store::{Db, StoreError, alerts, episodes};
+use crate::store::{Db, StoreError, alerts};
 
 use super::facts::{self, Question};
 use super::prepare::{Incident, Prepared, Wanted};
@@ -91,9 +91,8 @@ pub(super) fn millis(stored: i64) -> std::time::Duration {
 
 /// The alert for which an execution was made, with its episode as it is now.
 fn incident_of(db: &mut Db, loaded: &Loaded) -> Result<Option<Incident>, StoreError> {
-    let (Some(episode), Some(alert)) = (loaded.row.episode_id, loaded.row.alert_id) else { return Ok(None) };
-    let episode = episodes::get(db, episode)?;
-    let alert = alerts::get(db, alert)?;
+    let (Some(_), Some(alert)) = (loaded.row.episode_id, loaded.row.alert_id) else { return Ok(None) };
+    let (alert, episode) = alerts::get_with_episode(db, alert)?;
     Ok(Some(Incident::stored(episode, &alert)))
 }
 

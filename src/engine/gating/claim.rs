@@ -11,7 +11,7 @@ use crate::id::ExecutionId;
 use crate::limits;
 use crate::store::details::{self, DetailsChange};
 use crate::store::executions::{self, ExecutionChange};
-use crate::store::leases::{self, Hold};
+use crate::store::leases::Hold;
 use crate::store::target_locks::Claim;
 use crate::store::{Db, StoreError, lock_decisions};
 
@@ -76,8 +76,8 @@ fn run(db: &mut Db, loaded: Loaded, asked: &Asked, author: &Author) -> Outcome {
         let change = ExecutionChange { breaker_probe: Some(true), ..ExecutionChange::default() };
         executions::change(db, row.id, &[Status::Approved], &change)?;
     }
-    let loaded = match record::claim(db, loaded, author)? {
-        Ok(loaded) => loaded,
+    let (loaded, hold) = match record::claim(db, loaded, author)? {
+        Ok(claimed) => claimed,
         // Its lock came between although claims take turns: somebody else's hands. It is asked about again.
         Err(Claim::Busy(_)) => return Ok((Claimed::Held, row)),
         Err(Claim::NotApproved | Claim::Taken) => return Ok((Claimed::NotApproved, row)),
@@ -85,8 +85,6 @@ fn run(db: &mut Db, loaded: Loaded, asked: &Asked, author: &Author) -> Outcome {
     if asked.is_probe {
         outcome::note_half_open(db, &author.policy, &loaded.row.runbook, author.now)?;
     }
-    let fence = leases::get(db, row.id)?.fence;
-    let hold = Hold { replica: author.policy.replica.id, fence };
     Ok((Claimed::Running(Box::new(loaded), hold), row))
 }
 

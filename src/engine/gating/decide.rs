@@ -68,9 +68,6 @@ pub fn decide(
     let Some((episode, alert)) = &incident.stored else {
         return Err(StoreError::Defect("an alert that is not stored cannot be decided".to_owned()));
     };
-    if let Some(decision) = decisions::find(db, episode.id, &entry.runbook, entry.trigger.name())? {
-        return Ok(Decided { decision, is_news: false, execution: None, secrets: BTreeMap::new() });
-    }
     let row = DecisionRow {
         alert_id: Some(*alert),
         runbook: Some(entry.runbook.clone()),
@@ -78,7 +75,10 @@ pub fn decide(
         trigger_position: i32::try_from(entry.position).ok(),
         ..blank(episode.id, policy, now)
     };
-    decisions::insert(db, &row)?;
+    if !decisions::insert_new(db, &row)? {
+        let decision = decisions::find(db, episode.id, &entry.runbook, entry.trigger.name())?.ok_or(StoreError::NotFound)?;
+        return Ok(Decided { decision, is_news: false, execution: None, secrets: BTreeMap::new() });
+    }
     settle(db, policy, incident, row, now)
 }
 

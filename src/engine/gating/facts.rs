@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::config::EngineMode;
 use crate::engine::Policy;
 use crate::execution::Origin;
+use crate::gate::circuit_breaker::{Breaker, BreakerState};
 use crate::gate::{
     Facts, Gate, Known, Missing, Subject, attempts, blackout, blast_radius, circuit_breaker, cooldown, duplicate,
     kill_switch, maintenance, mode, rate_limit, recently_remediated, runbook_status, still_firing, target_lock,
@@ -15,9 +16,9 @@ use crate::inventory::Server;
 use crate::limits;
 use crate::runbook::model::{CircuitBreakerSpec, Mode, RateScope, RunbookStatus};
 use crate::store::facts::{self as counts, Asking, Scope};
+use crate::store::glance::{self, Glance, Whose};
 use crate::store::{
-    Db, LockReason, RunbookOverride, StoreError, blackouts, breakers, episodes, executions, pauses, runbooks, servers,
-    system_config, target_locks,
+    Db, LockReason, RunbookOverride, StoreError, blackouts, breakers, episodes, executions, pauses, target_locks,
 };
 
 use super::prepare::{Incident, Prepared};
@@ -43,15 +44,22 @@ pub(super) struct Question<'a> {
 pub(super) fn read(db: &mut Db, policy: &Policy, question: &Question<'_>, now: Timestamp) -> Result<Facts, StoreError> {
     let prepared = question.prepared;
     let server = prepared.server.as_deref();
-    let mut reader = Reader { db, policy, question, now };
+    let whose = Whose {
+        runbook: question.runbook,
+        trigger: question.trigger,
+        server: server.map(|server| server.name.as_str()),
+        episode: question.incident.and_then(Incident::episode).map(|episode| episode.id),
+    };
+    let glance = glance::at(db, whose, now)?;
+    let mut reader = Reader { db, policy, question, glance, now };
     Ok(Facts {
         subject: subject(question),
         kill_switch: Ok(reader.kill_switch()?),
-        runbook_status: Ok(reader.runbook_status()?),
+        runbook_status: Ok(reader.runbook_status()),
         parameters: prepared.parameters.clone(),
         target: prepared.target.clone(),
         plan: prepared.plan.clone(),
-        maintenance: on(server, |server| reader.maintenance(server))?,
+        maintenance: on(server, |server| Ok(reader.maintenance(server)))?,
         blackout: on(server, |server| reader.blackout(server))?,
         cooldown: on(server, |server| reader.cooldown(server))?,
         recently_remediated: on(server, |server| reader.recently_remediated(server))?,
@@ -63,7 +71,7 @@ pub(super) fn read(db: &mut Db, policy: &Policy, question: &Question<'_>, now: T
         blast_radius: on(server, |server| reader.blast_radius(server))?,
         too_young: reader.too_young()?,
         still_firing: reader.still_firing(),
-        mode: reader.mode()?,
+        mode: reader.mode(),
     })
 }
 
@@ -102,6 +110,8 @@ struct Reader<'a> {
     db: &'a mut Db,
     policy: &'a Policy,
     question: &'a Question<'a>,
+    /// What there is to be read.
+    glance: Glance,
     now: Timestamp,
 }
 
@@ -111,30 +121,28 @@ impl Reader<'_> {
     }
 
     fn kill_switch(&mut self) -> Result<kill_switch::Facts, StoreError> {
-        let active = pauses::active(self.db, self.now)?;
+        let active = if self.glance.is_any_pause { pauses::active(self.db, self.now)? } else { Vec::new() };
         let pauses = active.into_iter().map(rows::pause).collect();
         Ok(kill_switch::Facts { pauses, clock: self.policy.replica.clock_doubt() })
     }
 
-    fn runbook_status(&mut self) -> Result<runbook_status::Facts, StoreError> {
+    fn runbook_status(&self) -> runbook_status::Facts {
         let file = self.question.prepared.active.as_ref().map(|active| active.runbook.status);
-        let row = runbooks::by_name(self.db, self.question.runbook)?;
-        let operator = row.and_then(|row| row.status_override).map(|word| match word {
+        let operator = self.glance.runbook_override.map(|word| match word {
             RunbookOverride::Active => RunbookStatus::Active,
             RunbookOverride::Disabled => RunbookStatus::Disabled,
         });
-        Ok(runbook_status::Facts { file, operator })
+        runbook_status::Facts { file, operator }
     }
 
-    fn maintenance(&mut self, server: &Server) -> Result<maintenance::Facts, StoreError> {
-        let row = servers::by_name(self.db, &server.name)?;
-        let is_paused = row.and_then(|row| row.paused_override).unwrap_or(server.is_paused);
-        Ok(maintenance::Facts { server: server.name.clone(), is_paused })
+    fn maintenance(&self, server: &Server) -> maintenance::Facts {
+        let is_paused = self.glance.paused_override.unwrap_or(server.is_paused);
+        maintenance::Facts { server: server.name.clone(), is_paused }
     }
 
     fn blackout(&mut self, server: &Server) -> Result<blackout::Facts, StoreError> {
         let zone = self.policy.config.global.timezone;
-        let made = blackouts::enabled(self.db)?;
+        let made = if self.glance.is_any_blackout { blackouts::enabled(self.db)? } else { Vec::new() };
         let made = made.iter().map(|row| row.blackout(zone));
         let active = self.question.prepared.active.as_ref();
         Ok(blackout::Facts {
@@ -223,12 +231,18 @@ impl Reader<'_> {
 
     fn circuit_breaker(&mut self) -> Result<circuit_breaker::Facts, StoreError> {
         let runbook = self.question.runbook;
+        let spec = breaker_spec(self.policy, runbook);
+        if !self.glance.has_breaker {
+            // Closed, and then nobody asks for a probe.
+            return Ok(circuit_breaker::Facts { spec, breaker: Breaker::default(), in_flight: None });
+        }
+        let breaker = breakers::get(self.db, runbook)?.as_ref().map(rows::breaker).unwrap_or_default();
         let but = self.but();
-        Ok(circuit_breaker::Facts {
-            spec: breaker_spec(self.policy, runbook),
-            breaker: breakers::get(self.db, runbook)?.as_ref().map(rows::breaker).unwrap_or_default(),
-            in_flight: counts::probe_in_flight(self.db, runbook, but)?,
-        })
+        let in_flight = match breaker.at(&spec, self.now).state {
+            BreakerState::HalfOpen => counts::probe_in_flight(self.db, runbook, but)?,
+            BreakerState::Closed | BreakerState::Open => None,
+        };
+        Ok(circuit_breaker::Facts { spec, breaker, in_flight })
     }
 
     fn duplicate(&mut self) -> Result<duplicate::Facts, StoreError> {
@@ -236,12 +250,18 @@ impl Reader<'_> {
         let (Some(episode), Some(trigger)) = (episode, self.question.trigger) else {
             return Ok(duplicate::Facts::default());
         };
+        if !self.glance.has_execution {
+            return Ok(duplicate::Facts::default());
+        }
         let found = executions::of_trigger(self.db, episode.id, self.question.runbook, trigger)?;
         let other = found.filter(|row| Some(row.id) != self.but());
         Ok(duplicate::Facts { execution: other.map(|row| (row.id, row.status)) })
     }
 
     fn target_lock(&mut self, server: &Server) -> Result<target_lock::Facts, StoreError> {
+        if !self.glance.is_target_locked {
+            return Ok(target_lock::Facts::default());
+        }
         let Some(lock) =
             target_locks::holder(self.db, &server.name)?.filter(|lock| Some(lock.execution_id) != self.but())
         else {
@@ -309,23 +329,23 @@ impl Reader<'_> {
         })
     }
 
-    fn mode(&mut self) -> Result<Known<mode::Facts>, StoreError> {
-        let changed = system_config::get(self.db, system_config::MODE)?;
+    fn mode(&self) -> Known<mode::Facts> {
+        let changed = &self.glance.mode;
         let is_observing = match changed.as_ref().map(|value| value.as_str().and_then(|word| word.parse().ok())) {
             None => self.policy.config.global.mode == EngineMode::Observe,
             Some(Some(mode)) => matches!(mode, EngineMode::Observe),
             Some(None) => {
                 let problem = "`mode` of the system configuration is neither `enforce` nor `observe`".to_owned();
-                return Ok(Err(Missing::Unknown(problem)));
+                return Err(Missing::Unknown(problem));
             }
         };
         let active = self.question.prepared.active.as_ref();
-        Ok(Ok(mode::Facts {
+        Ok(mode::Facts {
             is_observing,
             // Without a runbook another gate refuses; the careful word stands in.
             runbook: active.map_or(Mode::Manual, |active| active.runbook.mode),
             requires_approval: active.is_none_or(|active| active.runbook.requires_approval),
-        }))
+        })
     }
 }
 

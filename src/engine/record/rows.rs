@@ -127,10 +127,8 @@ pub(super) fn write_execution(
     }
     // A claim has changed the row before its event is recorded.
     let from: &[Status] = &[before.status, state.status];
-    if !executions::change(db, loaded.row.id, from, &change)? {
-        return Err(StoreError::Conflict(format!("execution {} was changed by another", loaded.row.id)));
-    }
-    loaded.row = executions::get(db, loaded.row.id)?;
+    loaded.row = executions::changed(db, loaded.row.id, from, &change)?
+        .ok_or_else(|| StoreError::Conflict(format!("execution {} was changed by another", loaded.row.id)))?;
     Ok(())
 }
 
