@@ -68,7 +68,7 @@ async fn decide_each(engine: &Engine) -> Result<usize, StoreError> {
 /// Decides one episode, or those that wait longest, in one transaction; answers how many.
 async fn decide(engine: &Engine, only: Option<EpisodeRow>) -> Result<usize, StoreError> {
     let (policy, now) = (engine.policy(), engine.clock.now());
-    let write = engine.store.write(move |db| {
+    let write = engine.store.write_in_turn(move |db| {
         let waiting = match only {
             Some(episode) => vec![episode],
             None => episodes::undecided(db, TOGETHER)?,

@@ -119,7 +119,9 @@ pub fn create(
     leases::insert(db, row.id, author.policy.replica.id)?;
     let loaded = Loaded { row, details: details.clone(), plan: plan.clone(), state: state.clone(), seq: 0 };
     rows::write_steps(db, &loaded, None, &state)?;
-    write_log(db, &loaded, &event, &Evidence::None, &state, author)?;
+    let mut log = Log::default();
+    log.add(&loaded, &event, &Evidence::None, &state, author)?;
+    log.write(db, author)?;
     Ok(Loaded { seq: 1, ..loaded })
 }
 
@@ -151,12 +153,14 @@ pub fn record(
     let ids = rows::write_steps(db, &loaded, Some(&loaded.state), &state)?;
     let mut loaded = loaded;
     let before = loaded.state.clone();
+    let mut log = Log::default();
     for ((event, evidence), state) in told.iter().zip(states) {
         rows::write_attempt(db, &loaded, &ids, event, evidence, author.now)?;
-        write_log(db, &loaded, event, evidence, &state, author)?;
+        log.add(&loaded, event, evidence, &state, author)?;
         loaded.seq += 1;
         loaded.state = state;
     }
+    log.write(db, author)?;
     rows::write_execution(db, &mut loaded, &before, told, author.now)?;
     write_lock(db, &loaded, &before)?;
     if has_ended {
@@ -187,35 +191,51 @@ pub fn claim(db: &mut Db, mut loaded: Loaded, author: &Author) -> Result<Result<
     }
 }
 
-fn write_log(
-    db: &mut Db,
-    loaded: &Loaded,
-    event: &Event,
-    evidence: &Evidence,
-    state: &State,
-    author: &Author,
-) -> Result<(), StoreError> {
-    let event_json = serde_json::to_value(event).map_err(|error| StoreError::Defect(error.to_string()))?;
-    let row = EventRow {
-        execution_id: loaded.row.id,
-        seq: loaded.seq + 1,
-        at: author.now,
-        kind: event.as_str().to_owned(),
-        event_json: Json(event_json),
-    };
-    events::append(db, &row)?;
-    let made = trail::Made {
-        plan: &loaded.plan,
-        plan_hash: &loaded.details.plan_hash,
-        inputs_hash: &loaded.details.inputs_hash,
-    };
-    for (kind, payload) in trail::entries(event, evidence, state, &made) {
-        let mut entry = NewEvent::of_execution(kind, loaded.row.id, loaded.row.episode_id, payload).by(&author.name);
-        entry.ip_address.clone_from(&author.ip_address);
-        audit::append(db, &entry, &author.policy.version, author.now)?;
+/// What was told, to be added to the execution's events and to the audit log.
+#[derive(Default)]
+struct Log {
+    events: Vec<EventRow>,
+    audited: Vec<NewEvent>,
+}
+
+impl Log {
+    /// `event` is the one after `loaded`, and leads to `state`.
+    fn add(
+        &mut self,
+        loaded: &Loaded,
+        event: &Event,
+        evidence: &Evidence,
+        state: &State,
+        author: &Author,
+    ) -> Result<(), StoreError> {
+        let event_json = serde_json::to_value(event).map_err(|error| StoreError::Defect(error.to_string()))?;
+        self.events.push(EventRow {
+            execution_id: loaded.row.id,
+            seq: loaded.seq + 1,
+            at: author.now,
+            kind: event.as_str().to_owned(),
+            event_json: Json(event_json),
+        });
+        let made = trail::Made {
+            plan: &loaded.plan,
+            plan_hash: &loaded.details.plan_hash,
+            inputs_hash: &loaded.details.inputs_hash,
+        };
+        for (kind, payload) in trail::entries(event, evidence, state, &made) {
+            let mut entry =
+                NewEvent::of_execution(kind, loaded.row.id, loaded.row.episode_id, payload).by(&author.name);
+            entry.ip_address.clone_from(&author.ip_address);
+            self.audited.push(entry);
+        }
+        Ok(())
     }
-    failpoint::pass(failpoint::AUDIT_UNCOMMITTED);
-    Ok(())
+
+    fn write(self, db: &mut Db, author: &Author) -> Result<(), StoreError> {
+        events::append(db, &self.events)?;
+        audit::append_all(db, &self.audited, &author.policy.version, author.now)?;
+        failpoint::pass(failpoint::AUDIT_UNCOMMITTED);
+        Ok(())
+    }
 }
 
 /// A target is held while something runs, and for as long as a person has to look; then it is free.

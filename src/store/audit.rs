@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde_json::Value;
 
 use super::schema::audit_events;
-use super::types::without_nul_json;
+use super::types::{prepared, without_nul_json};
 use super::{Db, Json, Page, Paged, StoreError, each_backend, sealing, tally};
 use crate::audit::canonical::payload_hash;
 use crate::audit::chain::{self, Seal, Sealed};
@@ -100,9 +100,9 @@ impl From<AuditRow> for OwnedEvent {
 struct NewRow<'a> {
     id: AuditEventId,
     event_type: EventKind,
-    actor: &'a str,
+    actor: Cow<'a, str>,
     resource_type: &'a str,
-    resource_id: &'a str,
+    resource_id: Cow<'a, str>,
     execution_id: Option<ExecutionId>,
     episode_id: Option<EpisodeId>,
     ip_address: Option<&'a str>,
@@ -129,12 +129,38 @@ pub struct AuditFilter {
 }
 
 /// Adds an event. If this fails, the caller's transaction fails with it, so that nothing happens without its record.
-pub fn append(db: &mut Db, event: &NewEvent, policy_version: &str, now: Timestamp) -> Result<AuditEventId, StoreError> {
-    let id = AuditEventId::new();
+pub fn append(db: &mut Db, event: &NewEvent, policy_version: &str, now: Timestamp) -> Result<(), StoreError> {
+    append_all(db, std::slice::from_ref(event), policy_version, now)
+}
+
+/// Adds events in their order, all or none.
+pub fn append_all(db: &mut Db, events: &[NewEvent], policy_version: &str, now: Timestamp) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let rows = events.iter().map(|event| new_row(event, policy_version, now)).collect::<Result<Vec<_>, _>>()?;
+    let started = Clock::System.instant();
+    let added = match db {
+        Db::Pg(c) => prepared(diesel::insert_into(audit_events::table).values(&rows)).execute(c).map(drop),
+        // Nothing is won there by one statement.
+        Db::Sqlite(c) => {
+            rows.iter().try_for_each(|row| diesel::insert_into(audit_events::table).values(row).execute(c).map(drop))
+        }
+    };
+    let each = started.elapsed() / u32::try_from(events.len()).unwrap_or(u32::MAX);
+    for event in events {
+        tally::note(event.kind, each, added.is_ok());
+    }
+    added?;
+    Ok(())
+}
+
+fn new_row<'a>(event: &'a NewEvent, policy_version: &'a str, now: Timestamp) -> Result<NewRow<'a>, StoreError> {
     // The hash is of what is kept, or it could never be verified.
     let payload = without_nul_json(&event.payload).map_err(|error| StoreError::Defect(error.to_string()))?;
     let payload = redact::json(payload);
     let hash = payload_hash(&payload).map_err(|error| StoreError::Defect(error.to_string()))?;
+    let id = AuditEventId::new();
     let (actor, resource_id) = (without_nul(&event.actor), without_nul(&event.resource_id));
     let own = sealing::keys().and_then(|keys| {
         let id = id.to_string();
@@ -159,12 +185,12 @@ pub fn append(db: &mut Db, event: &NewEvent, policy_version: &str, now: Timestam
         Some(seal) => (Some(seal.algorithm), Some(seal.key_id), Some(seal.mac)),
         None => (None, None, None),
     };
-    let row = NewRow {
+    Ok(NewRow {
         id,
         event_type: event.kind,
-        actor: &actor,
+        actor,
         resource_type: event.resource_type,
-        resource_id: &resource_id,
+        resource_id,
         execution_id: event.execution,
         episode_id: event.episode,
         ip_address: event.ip_address.as_deref(),
@@ -175,12 +201,7 @@ pub fn append(db: &mut Db, event: &NewEvent, policy_version: &str, now: Timestam
         algorithm,
         key_id,
         mac,
-    };
-    let started = Clock::System.instant();
-    let added = each_backend!(db, c => diesel::insert_into(audit_events::table).values(&row).execute(c));
-    tally::note(event.kind, started.elapsed(), added.is_ok());
-    added?;
-    Ok(id)
+    })
 }
 
 /// PostgreSQL takes no `U+0000`, and the MAC is of what is kept.

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use serde_json::Value;
 
 use super::schema::execution_events;
+use super::types::prepared;
 use super::{Db, Json, StoreError, each_backend};
 use crate::clock::Timestamp;
 use crate::id::ExecutionId;
@@ -20,16 +21,26 @@ pub struct EventRow {
     pub event_json: Json<Value>,
 }
 
-/// Adds the next event. A gap or a second writer is refused: the caller's state is not the stored one.
-pub fn append(db: &mut Db, row: &EventRow) -> Result<(), StoreError> {
-    let last = last_seq(db, row.execution_id)?;
-    if row.seq != last + 1 {
-        return Err(StoreError::Conflict(format!(
-            "event {} of execution {} does not follow event {last}",
-            row.seq, row.execution_id
-        )));
+/// Adds the next events of an execution. A gap or a second writer is refused: the caller's state is not the stored one.
+pub fn append(db: &mut Db, rows: &[EventRow]) -> Result<(), StoreError> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let mut last = last_seq(db, first.execution_id)?;
+    for row in rows {
+        if row.seq != last + 1 || row.execution_id != first.execution_id {
+            return Err(StoreError::Conflict(format!(
+                "event {} of execution {} does not follow event {last}",
+                row.seq, row.execution_id
+            )));
+        }
+        last = row.seq;
     }
-    each_backend!(db, c => diesel::insert_into(execution_events::table).values(row).execute(c))?;
+    match db {
+        Db::Pg(c) => prepared(diesel::insert_into(execution_events::table).values(rows)).execute(c).map(drop)?,
+        // Nothing is won there by one statement.
+        Db::Sqlite(c) => rows
+            .iter()
+            .try_for_each(|row| diesel::insert_into(execution_events::table).values(row).execute(c).map(drop))?,
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::schema::*;
 use super::system_config::MODE;
@@ -13,7 +14,7 @@ use super::types::word;
 use super::{Db, Json, RunbookOverride, StoreError, each_backend};
 use crate::clock::Timestamp;
 use crate::execution::Origin;
-use crate::id::EpisodeId;
+use crate::id::{EpisodeId, ExecutionId};
 
 /// Whose gates are asked; what is not known is nobody's.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ pub struct Whose<'a> {
     pub trigger: Option<&'a str>,
     pub server: Option<&'a str>,
     pub episode: Option<EpisodeId>,
+    /// The execution that asks.
+    pub but: Option<ExecutionId>,
 }
 
 /// What there is about a run.
@@ -41,7 +44,7 @@ pub struct Glance {
     pub has_breaker: bool,
     /// Some execution holds the server.
     pub is_target_locked: bool,
-    /// The trigger has made an execution for the episode.
+    /// The trigger has made another execution for the episode.
     pub has_execution: bool,
 }
 
@@ -49,10 +52,11 @@ type Row = (Option<Json<Value>>, Option<RunbookOverride>, Option<bool>, bool, bo
 
 /// Looks at everything once.
 pub fn at(db: &mut Db, whose: Whose<'_>, now: Timestamp) -> Result<Glance, StoreError> {
-    let Whose { runbook, trigger, server, episode } = whose;
+    let Whose { runbook, trigger, server, episode, but } = whose;
     // No row has these.
     let (trigger, server) = (trigger.unwrap_or_default(), server.unwrap_or_default());
-    let episode = episode.unwrap_or(EpisodeId(uuid::Uuid::nil()));
+    let episode = episode.unwrap_or(EpisodeId(Uuid::nil()));
+    let but = but.unwrap_or(ExecutionId(Uuid::nil()));
     let row: Row = each_backend!(db, c => diesel::select((
         system_config::table.filter(system_config::key.eq(MODE)).select(system_config::value_json).single_value(),
         runbooks::table.filter(runbooks::name.eq(runbook)).select(runbooks::status_override).single_value(),
@@ -70,7 +74,8 @@ pub fn at(db: &mut Db, whose: Whose<'_>, now: Timestamp) -> Result<Glance, Store
                 .filter(executions::episode_id.eq(episode))
                 .filter(executions::runbook.eq(runbook))
                 .filter(executions::trigger_name.eq(trigger))
-                .filter(executions::origin.eq(word(Origin::Alert.as_str()))),
+                .filter(executions::origin.eq(word(Origin::Alert.as_str())))
+                .filter(executions::id.ne(but)),
         ),
     ))
     .get_result(c))?;

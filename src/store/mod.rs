@@ -107,6 +107,8 @@ enum Pools {
         readers: Pool<Opener>,
         /// Apart from the readers: who waits for a turn keeps nobody from looking.
         writers: Pool<Opener>,
+        /// What has the decisions' turn: those that wait for it share it, and its commit.
+        turns: Writer,
         /// Opens the connection on which other replicas are heard.
         opener: Opener,
         /// Drives that connection, whichever runtime a caller lives in. `None` only while it is shut down.
@@ -210,11 +212,28 @@ impl Store {
         &self,
         f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.watched(Turn::None, f).await
+    }
+
+    /// The same in the decisions' turn ([`lock_decisions`]), which `f` has from its first statement on. Those that wait for
+    /// it in this process share it, and its commit: whoever would take it alone keeps it while the disk is at work.
+    pub async fn write_in_turn<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.watched(Turn::Decisions, f).await
+    }
+
+    async fn watched<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let keys = self.sealing.keys();
         let f = move |db: &mut Db| sealing::with(keys, || f(db));
         let told = Arc::new(Mutex::new(Tally::default()));
         let counted = Arc::clone(&told);
-        let result = self.commit(move |db| {
+        let result = self.commit(turn, move |db| {
             let (result, tally) = tally::count(|| f(db));
             *counted.lock().unwrap_or_else(PoisonError::into_inner) = tally;
             result
@@ -233,14 +252,16 @@ impl Store {
 
     async fn commit<T: Send + 'static>(
         &self,
+        turn: Turn,
         f: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let writers = match &*self.pools {
-            Pools::Sqlite { writer: Some(writer), .. } => return writer.write(f).await,
-            Pools::Sqlite { writer: None, .. } => {
+        let writers = match (&*self.pools, turn) {
+            (Pools::Sqlite { writer: Some(writer), .. }, _) => return writer.write(f).await,
+            (Pools::Sqlite { writer: None, .. }, _) => {
                 return Err(StoreError::Unavailable("this database was opened to be looked at only".to_owned()));
             }
-            Pools::Pg { writers, .. } => writers.clone(),
+            (Pools::Pg { turns, .. }, Turn::Decisions) => return turns.write(f).await,
+            (Pools::Pg { writers, .. }, Turn::None) => writers.clone(),
         };
         let pools = Arc::clone(&self.pools);
         blocking(move || {
@@ -260,6 +281,13 @@ impl Store {
         })
         .await
     }
+}
+
+/// Which turn a write has from its beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    None,
+    Decisions,
 }
 
 fn run<T>(
@@ -299,7 +327,7 @@ fn open_sqlite(path: &Path) -> Result<Pools, StoreError> {
     migrate::up(&mut opener(Access::Write).connect()?)?;
     Ok(Pools::Sqlite {
         readers: pool(opener(Access::Read), limits::DATABASE_READERS_MAX)?,
-        writer: Some(Writer::start(opener(Access::Write), lock)?),
+        writer: Some(Writer::start("sqlite-writer", opener(Access::Write), Some(lock))?),
     })
 }
 
@@ -320,10 +348,13 @@ fn connect_pg(
     let opened = Opener::pg(config).and_then(|opener| {
         prepare(&mut opener.connect()?)?;
         let readers = pool(opener.reading(), limits::DATABASE_READERS_MAX)?;
-        Ok((readers, pool(opener.clone(), limits::DATABASE_WRITERS_MAX)?, opener))
+        let turns = Writer::start("postgres-turns", opener.clone(), None)?;
+        Ok((readers, pool(opener.clone(), limits::DATABASE_WRITERS_MAX)?, turns, opener))
     });
     match opened {
-        Ok((readers, writers, opener)) => Ok(Pools::Pg { readers, writers, opener, runtime: Some(runtime) }),
+        Ok((readers, writers, turns, opener)) => {
+            Ok(Pools::Pg { readers, writers, turns, opener, runtime: Some(runtime) })
+        }
         Err(error) => {
             runtime.shutdown_background();
             Err(error)

@@ -1,4 +1,5 @@
-//! SQLite's one writer: a thread that takes what is waiting and commits it together.
+//! One writer: a thread that takes what is waiting and commits it together. SQLite has one for everything; PostgreSQL one for
+//! what has the decisions' turn, which is held from before the first of them to the end of their commit.
 //!
 //! A commit costs an fsync, whatever is in it. Writes that arrive while one is on its way to the disk share the next
 //! one, so that a thousand webhooks a second do not need a thousand fsyncs. Each write has a savepoint of its own: what
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::StoreError;
 use super::connection::{Access, Db, Opener};
 use super::location::DirectoryLock;
+use super::locks::lock_decisions;
 use crate::clock::monotonic;
 use crate::limits;
 
@@ -34,22 +36,25 @@ struct Ran {
 pub(super) struct Writer {
     /// `None` only while it is closed.
     queue: Option<mpsc::Sender<Job>>,
+    /// `None`: nobody waits for its end.
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    /// Starts the thread; it holds the directory's lock as long as it may write.
-    pub(super) fn start(opener: Opener, lock: DirectoryLock) -> Result<Self, StoreError> {
+    /// Starts the thread, called `name`; it holds the directory's lock, if there is one, as long as it may write.
+    pub(super) fn start(name: &str, opener: Opener, lock: Option<DirectoryLock>) -> Result<Self, StoreError> {
         let db = opener.connect()?;
+        let has_directory = lock.is_some();
         let (queue, jobs) = mpsc::channel(limits::DATABASE_WRITES_WAITING_MAX);
         let thread = std::thread::Builder::new()
-            .name("sqlite-writer".to_owned())
+            .name(name.to_owned())
             .spawn(move || {
                 work(&opener, db, jobs);
                 drop(lock);
             })
-            .map_err(|error| StoreError::Unavailable(format!("no thread for SQLite: {error}")))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+            .map_err(|error| StoreError::Unavailable(format!("no thread for the database: {error}")))?;
+        // A server may be silent for long, and does not need to be free for the next one.
+        Ok(Self { queue: Some(queue), thread: Some(thread).filter(|_| has_directory) })
     }
 
     /// Runs `f` in its turn. It runs to its end even if the caller is dropped meanwhile.
@@ -85,7 +90,7 @@ impl Drop for Writer {
         let Some(thread) = self.thread.take() else { return };
         // A write that holds the last handle of the store drops it on the thread itself, which cannot wait for itself.
         if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-            tracing::error!("the thread that writes to SQLite panicked");
+            tracing::error!("the thread that writes to the database panicked");
         }
     }
 }
@@ -107,14 +112,31 @@ fn work(opener: &Opener, mut db: Db, mut jobs: mpsc::Receiver<Job>) {
                 }
             }
         }
-        together(&mut db, first, &mut jobs, monotonic() + limits::DATABASE_WRITES_TOGETHER_FOR);
+        together(opener, &mut db, first, &mut jobs, monotonic() + limits::DATABASE_WRITES_TOGETHER_FOR);
     }
 }
 
+/// Begins a transaction, in the decisions' turn.
+fn begin(opener: &Opener, db: &mut Db) -> Result<(), StoreError> {
+    let begun = db.begin(Access::Write).and_then(|()| lock_decisions(db));
+    if begun.is_ok() || matches!(db, Db::Sqlite(_)) {
+        return begun;
+    }
+    // A connection that stood idle may have been cut since. Nothing has been done on it yet.
+    db.give_up();
+    *db = opener.connect()?;
+    db.begin(Access::Write)?;
+    lock_decisions(db)
+}
+
 /// Runs `first` and whatever else is waiting until then, commits, and answers.
-fn together(db: &mut Db, first: Job, jobs: &mut mpsc::Receiver<Job>, until: Instant) {
+fn together(opener: &Opener, db: &mut Db, first: Job, jobs: &mut mpsc::Receiver<Job>, until: Instant) {
+    let mut outcome = begin(opener, db);
+    if outcome.is_ok() && jobs.is_empty() {
+        // Most often nobody shares: then a savepoint would be two statements for nothing.
+        return single(db, first);
+    }
     let mut answers = Vec::new();
-    let mut outcome = db.begin(Access::Write);
     let mut next = Some(first);
     while let Some(job) = next {
         if let Err(error) = &outcome {
@@ -137,6 +159,25 @@ fn together(db: &mut Db, first: Job, jobs: &mut mpsc::Receiver<Job>, until: Inst
             Err(error) => Err(failed(error)),
         });
     }
+}
+
+/// Runs the only job of a transaction, and answers.
+fn single(db: &mut Db, job: Job) {
+    let Ran { keep, answer } = job(Ok(db));
+    let outcome = if !keep {
+        db.roll_back()
+    } else if db.depth() == Some(1) {
+        db.commit()
+    } else {
+        Err(StoreError::Unavailable("the write left the transaction broken".to_owned()))
+    };
+    if keep
+        && outcome.is_err()
+        && let Err(second) = db.roll_back()
+    {
+        tracing::debug!(%second, "rollback failed; the connection is given up");
+    }
+    answer(outcome.map_err(|error| failed(&error)));
 }
 
 /// Runs one job in a savepoint. `Err` means that the whole transaction is lost.
@@ -168,6 +209,10 @@ mod tests {
 
     fn open(path: &Path, access: Access) -> Db {
         Opener::Sqlite { path: path.to_owned(), access }.connect().unwrap()
+    }
+
+    fn opener(path: &Path) -> Opener {
+        Opener::Sqlite { path: path.to_owned(), access: Access::Write }
     }
 
     fn rows(db: &mut Db) -> i64 {
@@ -202,7 +247,7 @@ mod tests {
         for keep in [true, false, true, true] {
             assert!(queue.try_send(job(&path, keep, &told)).is_ok());
         }
-        together(&mut db, job(&path, true, &told), &mut jobs, monotonic() + Duration::from_secs(600));
+        together(&opener(&path), &mut db, job(&path, true, &told), &mut jobs, monotonic() + Duration::from_secs(600));
         // Nobody saw a row of another one committed, and everybody was answered.
         assert_eq!(answers.try_iter().collect::<Vec<_>>(), [(0, true); 5]);
         assert_eq!(rows(&mut open(&path, Access::Read)), 4);
@@ -215,7 +260,7 @@ mod tests {
         let (queue, mut jobs) = mpsc::channel(16);
         let (told, answers) = std_mpsc::channel();
         assert!(queue.try_send(job(&path, true, &told)).is_ok());
-        together(&mut db, job(&path, true, &told), &mut jobs, monotonic());
+        together(&opener(&path), &mut db, job(&path, true, &told), &mut jobs, monotonic());
         assert_eq!((answers.try_iter().count(), jobs.len()), (1, 1));
     }
 
@@ -233,7 +278,7 @@ mod tests {
         });
         assert!(queue.try_send(vandal).is_ok());
         assert!(queue.try_send(job(&path, true, &told)).is_ok());
-        together(&mut db, job(&path, true, &told), &mut jobs, monotonic() + Duration::from_secs(600));
+        together(&opener(&path), &mut db, job(&path, true, &told), &mut jobs, monotonic() + Duration::from_secs(600));
         assert_eq!(answers.try_iter().collect::<Vec<_>>(), [(0, false), (0, false)]);
         assert_eq!(rows(&mut open(&path, Access::Read)), 0);
     }

@@ -233,7 +233,11 @@ impl Run<'_> {
         outcome: Outcome,
         evidence: Evidence,
     ) -> Result<(), StoreError> {
-        self.write(move |_, fresh, now| {
+        let is_end = match place {
+            Place::Step(index) => index + 1 == self.loaded.plan.steps.len(),
+            Place::Undo(position) => position + 1 == self.loaded.state.undos.len(),
+        };
+        self.write_as(is_end, move |_, fresh, now| {
             if fresh.state.in_flight.map(|flight| flight.attempt) != Some(attempt) {
                 return Ok(Vec::new());
             }

@@ -41,10 +41,19 @@ impl Run<'_> {
         &mut self,
         told: impl Fn(&mut Db, &Loaded, Timestamp) -> Result<Told, StoreError> + Send + Sync + 'static,
     ) -> Result<(), StoreError> {
+        self.write_as(false, told).await
+    }
+
+    /// The same; `is_end`: it is likely to end the run, which has to have the decisions' turn.
+    pub(super) async fn write_as(
+        &mut self,
+        is_end: bool,
+        told: impl Fn(&mut Db, &Loaded, Timestamp) -> Result<Told, StoreError> + Send + Sync + 'static,
+    ) -> Result<(), StoreError> {
         let told = Arc::new(told);
         let mut wait = WAIT_MIN;
         loop {
-            let error = match self.try_write(Arc::clone(&told)).await {
+            let error = match self.try_write(is_end, Arc::clone(&told)).await {
                 Ok(loaded) => {
                     self.loaded = loaded;
                     return Ok(());
@@ -65,6 +74,7 @@ impl Run<'_> {
 
     async fn try_write(
         &self,
+        is_end: bool,
         told: Arc<impl Fn(&mut Db, &Loaded, Timestamp) -> Result<Told, StoreError> + Send + Sync + 'static>,
     ) -> Result<Loaded, StoreError> {
         let (known, hold) = (self.loaded.clone(), self.hold);
@@ -81,6 +91,9 @@ impl Run<'_> {
                 Err(illegal) => Err(StoreError::Defect(illegal.to_string())),
             }
         };
+        if is_end {
+            return self.engine.store.write_in_turn(write).await;
+        }
         self.engine.store.write(write).await
     }
 

@@ -39,7 +39,7 @@ const RELEASE_DOUBTED_AFTER: Duration = Duration::from_secs(10);
 /// Asks all gates about an approved execution once more, and lets it run if none objects.
 pub async fn claim(engine: &Engine, id: ExecutionId) -> Result<Claimed, StoreError> {
     let author = Author::engine(engine);
-    let write = engine.store.write(move |db: &mut Db| {
+    let write = engine.store.write_in_turn(move |db: &mut Db| {
         let claimed = claim_in(db, id, &author)?;
         failpoint::pass(failpoint::CLAIM_UNCOMMITTED);
         Ok(claimed)

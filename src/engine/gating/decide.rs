@@ -76,7 +76,8 @@ pub fn decide(
         ..blank(episode.id, policy, now)
     };
     if !decisions::insert_new(db, &row)? {
-        let decision = decisions::find(db, episode.id, &entry.runbook, entry.trigger.name())?.ok_or(StoreError::NotFound)?;
+        let decision =
+            decisions::find(db, episode.id, &entry.runbook, entry.trigger.name())?.ok_or(StoreError::NotFound)?;
         return Ok(Decided { decision, is_news: false, execution: None, secrets: BTreeMap::new() });
     }
     settle(db, policy, incident, row, now)

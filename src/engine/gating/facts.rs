@@ -49,6 +49,7 @@ pub(super) fn read(db: &mut Db, policy: &Policy, question: &Question<'_>, now: T
         trigger: question.trigger,
         server: server.map(|server| server.name.as_str()),
         episode: question.incident.and_then(Incident::episode).map(|episode| episode.id),
+        but: question.asking.map(|asking| asking.execution),
     };
     let glance = glance::at(db, whose, now)?;
     let mut reader = Reader { db, policy, question, glance, now };

@@ -39,8 +39,7 @@ pub async fn recheck_due(engine: &Engine) -> Result<usize, StoreError> {
             break;
         }
         let (id, policy, now) = (*id, engine.policy(), engine.clock.now());
-        let decided = engine.store.write(move |db: &mut Db| {
-            lock_decisions(db)?;
+        let decided = engine.store.write_in_turn(move |db: &mut Db| {
             // Another replica may have been faster.
             let row = decisions::get(db, id)?;
             if is_due(&row, now) { decide_again(db, &policy, id, now) } else { Ok(None) }

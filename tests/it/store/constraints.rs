@@ -115,7 +115,7 @@ on_both_engines! {
         let add = |seq| {
             let kind = "claimed".to_owned();
             let row = EventRow { execution_id: id, seq, at: now(), kind, event_json: Json(json!({})) };
-            fixture.store.write(move |db| events::append(db, &row))
+            fixture.store.write(move |db| events::append(db, &[row]))
         };
         add(1).await.unwrap();
         add(2).await.unwrap();
