@@ -65,7 +65,8 @@ async fn what_was_printed_is_the_users_alone_whatever_the_folder_was_before() {
     }
     let finished = run(&transport, job(&sshd.server("web1"), "umask")).await;
     assert!(!finished.stdout.text().contains("0077"), "what is made by commands is not meant");
-    let printed: Vec<String> = kept(&sshd.home()).into_iter().filter(|name| name.ends_with("0")).collect();
+    let is_printed = |name: &String| name.ends_with(".o0") || name.ends_with(".e0");
+    let printed: Vec<String> = kept(&sshd.home()).into_iter().filter(is_printed).collect();
     assert!(printed.len() >= 5, "{printed:?}");
     for name in printed {
         let mode = fs::metadata(place.join(&name)).unwrap().permissions().mode();
