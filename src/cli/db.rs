@@ -11,7 +11,9 @@ use super::output::{self, Column, OutputArgs, column, text};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::ledger::seal;
+use crate::engine::policy::{Draft, PolicySource};
 use crate::engine::retention;
+use crate::problem::Problem;
 use crate::store::{Backup, Store, StoreError};
 
 /// Look after the database
@@ -53,12 +55,15 @@ fn failed(error: StoreError) -> Failure {
     Failure::error(error.to_string())
 }
 
+fn unreadable(problems: &[Problem]) -> Failure {
+    Failure::error(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
 impl Database {
     /// Runs the subcommand.
     pub async fn run(self) -> Result<Exit, Failure> {
-        let config = Config::load(&self.config_file, &Config::environment()).map_err(|problems| {
-            Failure::error(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        })?;
+        let config =
+            Config::load(&self.config_file, &Config::environment()).map_err(|problems| unreadable(&problems))?;
         let url = config.storage.url.expose();
         match self.command {
             Command::Migrate => {
@@ -70,12 +75,19 @@ impl Database {
                 output::note(&format!("written to {}", file.display()));
             }
             Command::Prune => {
+                let source = PolicySource {
+                    config_file: self.config_file.clone(),
+                    variables: Config::environment(),
+                    listen_addresses: Vec::new(),
+                };
+                // What the gates look at is not taken away, so the runbooks have to be read.
+                let draft = Draft::read(&source).map_err(|problems| unreadable(&problems))?;
                 let store = Store::open(url).await.map_err(failed)?;
                 let now = Clock::System.now();
                 seal::begin(&store, config.audit.keys.clone(), now)
                     .await
                     .map_err(|error| Failure::error(error.to_string()))?;
-                let pruned = retention::prune(&store, config.storage.retention, "", now).await.map_err(failed)?;
+                let pruned = retention::prune(&store, draft.kept_for(), "", now).await.map_err(failed)?;
                 self.output.one(&json!(pruned), "executions", |pruned: &Value| {
                     let count = |key: &str| text(pruned, key);
                     format!(

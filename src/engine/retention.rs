@@ -25,8 +25,7 @@ pub struct Pruned {
 pub async fn apply(engine: &Engine) -> Result<Pruned, StoreError> {
     let policy = engine.policy();
     let is_over = || engine.stopping.is_cancelled();
-    let kept_for = policy.config.storage.retention;
-    let pruned = prune_until(&engine.store, kept_for, &policy.version, engine.clock.now(), &is_over).await?;
+    let pruned = prune_until(&engine.store, policy.kept_for(), &policy.version, engine.clock.now(), &is_over).await?;
     if pruned != Pruned::default() {
         tracing::info!(?pruned, "records that the retention does not keep were taken away");
     }

@@ -196,6 +196,24 @@ pub struct Guard {
     pub ignores_blackouts: bool,
 }
 
+impl Runbook {
+    /// How far back its gates look: records that are younger decide what it may do.
+    pub fn looks_back(&self) -> Duration {
+        let guard = &self.guard;
+        let own = [
+            guard.cooldown,
+            guard.rate_limit.map(|limit| limit.window),
+            guard.attempts.map(|bound| bound.window),
+            guard.recently_remediated,
+            guard.blast_radius.map(|bound| bound.window),
+            guard.max_queue_age,
+        ];
+        let triggers = self.triggers.iter().map(|trigger| &trigger.spec);
+        let triggers = triggers.flat_map(|spec| [spec.cooldown, spec.min_occurrences.map(|wanted| wanted.within)]);
+        own.into_iter().chain(triggers).flatten().max().unwrap_or_default()
+    }
+}
+
 /// `count` in `window`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CountWindow {

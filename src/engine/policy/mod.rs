@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::audit::NewEvent;
 use crate::audit::canonical::payload_hash;
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::engine::keys::{self, Unfit};
 use crate::engine::replica::Replica;
 use crate::gate::blackout::Blackout;
@@ -88,6 +88,11 @@ pub enum PolicyError {
 }
 
 impl Policy {
+    /// How long records are kept.
+    pub fn kept_for(&self) -> Retention {
+        self.draft.kept_for()
+    }
+
     /// Records `draft` in the database and makes the snapshot. Nothing is recorded if it cannot be put in force.
     ///
     /// `told` is written in the same transaction. What a gate holds is asked again: the new policy may let it run.

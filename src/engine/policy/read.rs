@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::gate::blackout::Blackout;
 use crate::inventory::{self, Inventory, Server};
 use crate::limits;
@@ -55,6 +56,22 @@ impl Draft {
     pub fn check(source: &PolicySource) -> Result<Self, Vec<Problem>> {
         let config = Config::check(&source.config_file, &source.variables)?;
         Self::of(config, source)
+    }
+
+    /// How long records are kept: as the configuration says, and executions as long as a gate looks back at least. A cooldown
+    /// that is forgotten would run a runbook twice.
+    pub fn kept_for(&self) -> Retention {
+        let (kept, limits) = (self.config.storage.retention, &self.config.limits);
+        let own = [
+            limits.executions_per_hour.map(|_| Duration::from_secs(3_600)),
+            limits.recently_remediated,
+            limits.max_queue_age,
+            limits.blast_radius.map(|bound| bound.window),
+            limits.attempts.map(|bound| bound.window),
+        ];
+        let runbooks = self.runbooks.values().map(|file| file.runbook.looks_back());
+        let looks_back = own.into_iter().flatten().chain(runbooks).max().unwrap_or_default();
+        Retention { executions: kept.executions.map(|kept| kept.max(looks_back)), ..kept }
     }
 
     fn of(mut config: Config, source: &PolicySource) -> Result<Self, Vec<Problem>> {

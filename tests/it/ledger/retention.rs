@@ -1,11 +1,13 @@
 //! What is old enough goes, and nothing else: not what runs, not what a hold keeps, and the audit chain stays whole.
 
+use std::fs;
 use std::time::Duration;
 
 use douse::alert::episode::EpisodeState;
 use douse::audit::verify::Base;
 use douse::clock::{Clock, Timestamp};
 use douse::config::Retention;
+use douse::engine::policy::{Draft, PolicySource};
 use douse::engine::retention::{Pruned, prune};
 use douse::execution::{Origin, Status};
 use douse::id::{ExecutionId, HoldId};
@@ -26,6 +28,9 @@ use serde_json::json;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const ALL: Retention = Retention { executions: Some(DAY), output: Some(DAY), audit: Some(DAY) };
 
+const HEAD: &str = "apiVersion: douse/v1\nkind: Runbook\nname: restart\ndescription: Restart it\ncategory: service\n\
+    owner: platform\nmode: auto\nsteps:\n  - {name: a, command: 'true'}\n";
+
 /// So late that all that is written now is older than a day.
 fn later() -> Timestamp {
     Clock::System.now().plus(2 * DAY)
@@ -43,6 +48,31 @@ async fn put(store: &Store, status: Status, server: &str) -> ExecutionId {
         .await
         .unwrap();
     id
+}
+
+#[test]
+fn executions_are_kept_as_long_as_a_gate_looks_back_whatever_the_retention_says() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("runbooks")).unwrap();
+    let kept = |runbook: &str, executions: &str| {
+        fs::write(folder.path().join("runbooks/restart.yml"), format!("{HEAD}{runbook}")).unwrap();
+        let config = json!({
+            "storage": {"url": "sqlite://douse.db", "retention": {"executions": executions}},
+            "limits": {"attempts": {"count": 3, "window": "36h"}},
+            "runbooks": {"dirs": ["runbooks"]},
+        });
+        let config_file = folder.path().join("douse.yml");
+        fs::write(&config_file, config.to_string()).unwrap();
+        let source = PolicySource { config_file, variables: Vec::new(), listen_addresses: Vec::new() };
+        Draft::read(&source).unwrap_or_else(|problems| panic!("{problems:?}")).kept_for()
+    };
+    assert_eq!(kept("", "1d").executions, Some(Duration::from_secs(36 * 3_600)), "the longest of the limits");
+    assert_eq!(kept("", "9d").executions, Some(9 * DAY));
+    assert_eq!(kept("", "0s").executions, None, "for ever");
+    let calm = "triggers:\n  - {name: t, alert_name_pattern: A, cooldown_seconds: 1728000}\n";
+    assert_eq!(kept(calm, "9d").executions, Some(20 * DAY));
+    let guarded = "guard:\n  rate_limit: {count: 2, window: 30d, scope: server}\n";
+    assert_eq!(kept(guarded, "9d").executions, Some(30 * DAY));
 }
 
 async fn is_there(store: &Store, id: ExecutionId) -> bool {
