@@ -190,9 +190,7 @@ impl Verify {
             return Ok(Some(Offline { database: database.clone(), keys, anchors }));
         }
         let Some(file) = &self.config_file else { return Ok(None) };
-        let config = Config::load(file, &Config::environment()).map_err(|problems| {
-            Failure::error(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        })?;
+        let config = Config::load(file, &Config::environment())?;
         let keys = config.audit.keys.ok_or_else(|| {
             Failure::error(format!("{}: `audit.key_file` is not set, so the log is not chained", file.display()))
         })?;

@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::engine::ledger::seal;
 use crate::engine::policy::{Draft, PolicySource};
 use crate::engine::retention;
-use crate::problem::Problem;
 use crate::store::{Backup, Store, StoreError};
 
 /// Look after the database
@@ -55,15 +54,10 @@ fn failed(error: StoreError) -> Failure {
     Failure::error(error.to_string())
 }
 
-fn unreadable(problems: &[Problem]) -> Failure {
-    Failure::error(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-}
-
 impl Database {
     /// Runs the subcommand.
     pub async fn run(self) -> Result<Exit, Failure> {
-        let config =
-            Config::load(&self.config_file, &Config::environment()).map_err(|problems| unreadable(&problems))?;
+        let config = Config::load(&self.config_file, &Config::environment())?;
         let url = config.storage.url.expose();
         match self.command {
             Command::Migrate => {
@@ -81,7 +75,7 @@ impl Database {
                     listen_addresses: Vec::new(),
                 };
                 // What the gates look at is not taken away, so the runbooks have to be read.
-                let draft = Draft::read(&source).map_err(|problems| unreadable(&problems))?;
+                let draft = Draft::read(&source)?;
                 let store = Store::open(url).await.map_err(failed)?;
                 let now = Clock::System.now();
                 seal::begin(&store, config.audit.keys.clone(), now)

@@ -1,152 +1,47 @@
-//! The master keys: 64 hex characters, or lines `id:hex` of which the last one seals what is new.
-//!
-//! A key's id, as it stands in the database, ends with the beginning of a hash of the key, so that another key under the
-//! same id is known to be another one. Reading the text from its file is `config`'s work.
+//! The master keys: 64 hex characters, or lines `id:hex` of which the last one seals what is new; in a variable, commas stand
+//! for line breaks. Key files are [`crate::audit::key`]'s; reading the text is `config`'s work.
 
-use std::fmt;
-
-use chacha20poly1305::aead::{Generate, Key};
+use chacha20poly1305::aead::{Generate, Key as CipherKey};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::audit::canonical;
+use crate::audit::canonical::hex;
+use crate::audit::key::{Key, Purpose, Ring, check_name};
 
-/// Bytes of a key.
-const KEY_BYTES: usize = 32;
-/// Bytes of a key's own hash that stand in its id, as hex.
-const CHECK_BYTES: usize = 4;
-/// Longest id that a person gives.
-const NAME_CHARS_MAX: usize = 32;
+/// Wrapping data keys.
+#[derive(Clone, Copy, Debug)]
+pub enum Master {}
+
+impl Purpose for Master {
+    const DOMAIN: &'static [u8] = b"douse master key\0";
+    const MADE_BY: &'static str = "`douse keys generate` makes them";
+    const SEPARATORS: &'static [char] = &['\n', ','];
+    const REFUSES_ZEROS: bool = true;
+}
 
 /// One master key: it wraps the data keys.
-#[derive(Clone)]
-pub struct MasterKey {
-    /// As it stands in the database: `ID.CHECK`, or `CHECK` alone.
-    pub id: String,
-    bytes: Zeroizing<[u8; KEY_BYTES]>,
-}
-
+pub type MasterKey = Key<Master>;
 /// The master keys of one engine.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Keyring {
-    current: MasterKey,
-    /// The oldest first.
-    older: Vec<MasterKey>,
-}
+pub type Keyring = Ring<Master>;
 
-impl fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MasterKey({}, <secret>)", self.id)
-    }
-}
-
-impl fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys()).finish()
-    }
-}
-
-impl PartialEq for MasterKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.id == other.id && *self.bytes == *other.bytes
-    }
-}
-
-impl Eq for MasterKey {}
-
-impl MasterKey {
-    fn new(name: Option<&str>, hex: &str) -> Result<Self, &'static str> {
-        let bytes = unhex(hex).ok_or("a key is 64 hex characters, as `douse keys generate` makes them")?;
-        if bytes.iter().all(|byte| *byte == 0) {
-            return Err("a key of nothing but zeros is no key");
-        }
-        let hash = Sha256::new().chain_update(b"douse master key\0").chain_update(bytes.as_slice()).finalize();
-        let check = canonical::hex(hash.get(..CHECK_BYTES).unwrap_or_default());
-        let id = name.map_or_else(|| check.clone(), |name| format!("{name}.{check}"));
-        Ok(Self { id, bytes })
-    }
-
+impl Key<Master> {
     /// What wraps data keys.
     pub(super) fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new((&*self.bytes).into())
-    }
-}
-
-impl Keyring {
-    /// Reads the text of a key file, or of a variable (where commas stand for line breaks). The error says what is wrong
-    /// with which line, and never shows a key.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut keys: Vec<MasterKey> = Vec::new();
-        for (number, line) in (1..).zip(text.split(['\n', ','])) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (name, hex) = match line.split_once(':') {
-                Some((name, hex)) => (Some(name.trim()), hex.trim()),
-                None => (None, line),
-            };
-            if name.is_some_and(|name| !is_name(name)) {
-                return Err(format!("line {number}: a key's id is 1 to {NAME_CHARS_MAX} of A-Z a-z 0-9 - _"));
-            }
-            let key = MasterKey::new(name, hex).map_err(|problem| format!("line {number}: {problem}"))?;
-            if keys.iter().any(|other| other.bytes == key.bytes || other.id == key.id) {
-                return Err(format!("line {number}: this key stands here twice"));
-            }
-            keys.push(key);
-        }
-        let current = keys.pop().ok_or("there is no key in it")?;
-        Ok(Self { current, older: keys })
-    }
-
-    /// The key that seals what is new.
-    pub fn current(&self) -> &MasterKey {
-        &self.current
-    }
-
-    /// The key of that id.
-    pub fn get(&self, id: &str) -> Option<&MasterKey> {
-        self.keys().find(|key| key.id == id)
-    }
-
-    /// All keys, the current one last.
-    pub fn keys(&self) -> impl Iterator<Item = &MasterKey> {
-        self.older.iter().chain([&self.current])
+        XChaCha20Poly1305::new(self.bytes().into())
     }
 }
 
 /// A line for a key file: a new random key under this name.
 pub fn generate(name: &str) -> Result<Zeroizing<String>, String> {
-    if !is_name(name) {
-        return Err(format!("a key's id is 1 to {NAME_CHARS_MAX} of A-Z a-z 0-9 - _"));
-    }
-    let key = Key::<XChaCha20Poly1305>::generate();
-    let hex = Zeroizing::new(canonical::hex(&key));
+    check_name(name)?;
+    let hex = Zeroizing::new(hex(&CipherKey::<XChaCha20Poly1305>::generate()));
     Ok(Zeroizing::new(format!("{name}:{}\n", *hex)))
-}
-
-fn is_name(name: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(fits)
-}
-
-fn unhex(hex: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
-    if hex.len() != 2 * KEY_BYTES {
-        return None;
-    }
-    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let (high, low) = (pair.first().copied().and_then(digit)?, pair.last().copied().and_then(digit)?);
-        *byte = (high << 4) | low;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::key::CHECK_BYTES;
 
     #[test]
     fn a_key_file_holds_one_key_or_lines_of_which_the_last_seals() {

@@ -126,7 +126,7 @@ fn adopt(db: &mut Db, keys: &Keyring, now: Timestamp) -> Result<(), StoreError> 
     if audit_links::head(db)?.is_some() {
         return Ok(());
     }
-    let payload = json!({ "keyId": keys.current().map(|key| key.id.as_str()) });
+    let payload = json!({ "keyId": keys.current().id });
     let event = NewEvent::of(EventKind::AuditChainStarted, "engine", "audit", "chain", payload);
     audit::append(db, &event, "", now)?;
     // Nothing else is sealed yet.
