@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use douse::failpoint::{ALL, SHUTDOWN_DRAINING};
+use douse::failpoint::{ALL, ATTEMPT_INTENDED, ATTEMPT_REATTACHED, SHUTDOWN_DRAINING, UNDO_INTENDED, UNDO_REATTACHED};
 use oorandom::Rand64;
 use tempfile::TempDir;
 
@@ -219,7 +219,8 @@ fn torment(
         let mut program = engine.spawn_with(&armed);
         // Longer each time, or a machine that is busy would never get an engine to its first answer.
         let patience = if has_begun() { 25 } else { 250 } * u64::from(kills.load(Ordering::Relaxed));
-        let until_it_is_passed = if failpoint.is_some_and(|(name, _)| Some(name) == focus) { 5_000 } else { 0 };
+        let is_about = |(name, _)| focus.is_some_and(|focus| name == focus || Some(name) == leading_to(focus));
+        let until_it_is_passed = if failpoint.is_some_and(is_about) { 5_000 } else { 0 };
         let lives = Duration::from_millis(250 + random.rand_range(0..2_500) + patience + until_it_is_passed);
         let begun = Instant::now();
         while begun.elapsed() < lives && !is_over() && !program.has_ended() {
@@ -284,10 +285,20 @@ fn cut(url: &str) {
 fn failpoint(random: &mut Rand64, focus: Option<&'static str>) -> Option<(&'static str, u64)> {
     let (at, count) = (below(random, 2 * ALL.len()), 1 + random.rand_range(0..4));
     let point = match focus {
-        Some(focus) if at % 4 > 0 => Some((focus, 1)),
+        Some(focus) if at % 4 == 1 => Some((leading_to(focus).unwrap_or(focus), 1)),
+        Some(focus) if at % 4 > 1 => Some((focus, 1)),
         _ => ALL.get(at).map(|name| (*name, count)),
     };
     point.filter(|_| cfg!(feature = "failpoints"))
+}
+
+/// Where an engine has to end for another to come to `point`.
+fn leading_to(point: &str) -> Option<&'static str> {
+    match point {
+        ATTEMPT_REATTACHED => Some(ATTEMPT_INTENDED),
+        UNDO_REATTACHED => Some(UNDO_INTENDED),
+        _ => None,
+    }
 }
 
 /// How often an engine ended at which point, in all rounds so far.
