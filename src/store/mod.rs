@@ -316,6 +316,8 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(f).await {
         Ok(result) => result,
+        // Only the end of the runtime does that, and then nobody is left to be told.
+        Err(error) if error.is_cancelled() => std::future::pending().await,
         Err(error) => Err(StoreError::Defect(format!("a database task ended early: {error}"))),
     }
 }
