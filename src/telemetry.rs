@@ -258,6 +258,11 @@ impl Metrics {
         self.breaker_open.get_or_create(&OfRunbook { runbook: runbook.to_owned() }).set(i64::from(is_open));
     }
 
+    /// Whether a runbook's breaker is open, as far as this process was told.
+    pub fn is_breaker_open(&self, runbook: &str) -> bool {
+        self.breaker_open.get_or_create(&OfRunbook { runbook: runbook.to_owned() }).get() != 0
+    }
+
     /// What the housekeeping counted in the database.
     pub fn counted(&self, counts: Counts) {
         self.approvals_pending.set(counts.approvals_pending);

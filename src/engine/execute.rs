@@ -21,7 +21,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::record::{self, Evidence, Loaded};
 use crate::engine::replica::Tenure;
 use crate::engine::{Engine, Policy};
-use crate::execution::{Effect, Event, Origin, Outcome, Place, RollbackState, Status, next};
+use crate::execution::{Effect, Event, Origin, Outcome, Place, RollbackState, Status, Verification, next};
 use crate::failpoint;
 use crate::id::ExecutionId;
 use crate::limits;
@@ -117,6 +117,11 @@ async fn report(engine: &Engine, loaded: &Loaded) {
         (row.status, row.origin, began, row.completed_at)
     {
         engine.metrics.remediated(ended.since(began));
+    }
+    let has_helped = matches!(row.verification, Verification::None | Verification::Effective);
+    if row.status == Status::Completed && has_helped && !engine.metrics.is_breaker_open(&row.runbook) {
+        // No success opens one.
+        return;
     }
     let runbook = row.runbook.clone();
     match engine.store.read(move |db| breakers::get(db, &runbook)).await {

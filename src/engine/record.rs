@@ -94,11 +94,12 @@ pub fn load(db: &mut Db, id: ExecutionId) -> Result<Loaded, StoreError> {
 /// The same for a write of the replica that runs it, and that knew it as `known`. `Fenced`: another has it now.
 pub fn load_held(db: &mut Db, known: Loaded, hold: Hold) -> Result<Loaded, StoreError> {
     let id = known.row.id;
-    if !leases::get_to_write(db, id)?.is_held(hold) {
+    let (lease, last) = leases::get_to_write(db, id)?;
+    if !lease.is_held(hold) {
         return Err(StoreError::Fenced(id));
     }
     // Whatever happens to a run is an event.
-    if events::last_seq(db, id)? == known.seq { Ok(known) } else { load(db, id) }
+    if last == known.seq { Ok(known) } else { load(db, id) }
 }
 
 /// Stores a new execution with its plan, its steps, its first event, and `PLANNED`.
@@ -119,7 +120,7 @@ pub fn create(
     leases::insert(db, row.id, author.policy.replica.id)?;
     let loaded = Loaded { row, details: details.clone(), plan: plan.clone(), state: state.clone(), seq: 0 };
     rows::write_steps(db, &loaded, None, &state)?;
-    let mut log = Log::default();
+    let mut log = Log::after(loaded.seq);
     log.add(&loaded, &event, &Evidence::None, &state, author)?;
     log.write(db, author)?;
     Ok(Loaded { seq: 1, ..loaded })
@@ -153,7 +154,7 @@ pub fn record(
     let ids = rows::write_steps(db, &loaded, Some(&loaded.state), &state)?;
     let mut loaded = loaded;
     let before = loaded.state.clone();
-    let mut log = Log::default();
+    let mut log = Log::after(loaded.seq);
     for ((event, evidence), state) in told.iter().zip(states) {
         rows::write_attempt(db, &loaded, &ids, event, evidence, author.now)?;
         log.add(&loaded, event, evidence, &state, author)?;
@@ -179,8 +180,11 @@ pub fn record(
 /// gets it, and the number under which it is held.
 pub fn claim(db: &mut Db, mut loaded: Loaded, author: &Author) -> Result<Result<(Loaded, Hold), Claim>, StoreError> {
     let (id, replica) = (loaded.row.id, &author.policy.replica);
-    let fence = match target_locks::claim(db, id, &replica.name, author.now)? {
-        Claim::Taken => leases::claim(db, id, replica.id)?,
+    let fence = match target_locks::claim(db, &loaded.row, &replica.name, author.now)? {
+        Claim::Taken(row) => {
+            loaded.row = *row;
+            leases::claim(db, id, replica.id)?
+        }
         refused @ (Claim::NotApproved | Claim::Busy(_)) => return Ok(Err(refused)),
     };
     loaded.details.claimed_by = Some(replica.name.clone());
@@ -192,13 +196,18 @@ pub fn claim(db: &mut Db, mut loaded: Loaded, author: &Author) -> Result<Result<
 }
 
 /// What was told, to be added to the execution's events and to the audit log.
-#[derive(Default)]
 struct Log {
+    /// Number of the event before them.
+    last: i32,
     events: Vec<EventRow>,
     audited: Vec<NewEvent>,
 }
 
 impl Log {
+    fn after(last: i32) -> Self {
+        Self { last, events: Vec::new(), audited: Vec::new() }
+    }
+
     /// `event` is the one after `loaded`, and leads to `state`.
     fn add(
         &mut self,
@@ -231,7 +240,7 @@ impl Log {
     }
 
     fn write(self, db: &mut Db, author: &Author) -> Result<(), StoreError> {
-        events::append(db, &self.events)?;
+        events::append(db, self.last, &self.events)?;
         audit::append_all(db, &self.audited, &author.policy.version, author.now)?;
         failpoint::pass(failpoint::AUDIT_UNCOMMITTED);
         Ok(())

@@ -21,10 +21,10 @@ pub struct EventRow {
     pub event_json: Json<Value>,
 }
 
-/// Adds the next events of an execution. A gap or a second writer is refused: the caller's state is not the stored one.
-pub fn append(db: &mut Db, rows: &[EventRow]) -> Result<(), StoreError> {
+/// Adds the next events of an execution, whose last one the caller has seen as number `last`. A gap or a second writer is a
+/// conflict: the caller's state is not the stored one.
+pub fn append(db: &mut Db, mut last: i32, rows: &[EventRow]) -> Result<(), StoreError> {
     let Some(first) = rows.first() else { return Ok(()) };
-    let mut last = last_seq(db, first.execution_id)?;
     for row in rows {
         if row.seq != last + 1 || row.execution_id != first.execution_id {
             return Err(StoreError::Conflict(format!(

@@ -81,6 +81,53 @@ pub struct ExecutionChange {
     pub released_at: Option<Option<Timestamp>>,
 }
 
+impl ExecutionChange {
+    /// Whether it makes anything of `row` that it is not already.
+    pub fn is_news(&self, row: &ExecutionRow) -> bool {
+        fn differs<T: PartialEq>(to: Option<&T>, is: &T) -> bool {
+            to.is_some_and(|to| to != is)
+        }
+        let Self {
+            status,
+            phase,
+            rollback,
+            verification,
+            batch_id,
+            approved_by,
+            approved_at,
+            expires_at,
+            held_until,
+            next_try_at,
+            started_at,
+            completed_at,
+            duration_ms,
+            error_message,
+            skip_reason,
+            cancel_requested_at,
+            breaker_probe,
+            released_at,
+        } = self;
+        differs(status.as_ref(), &row.status)
+            || differs(phase.as_ref(), &row.phase)
+            || differs(rollback.as_ref(), &row.rollback)
+            || differs(verification.as_ref(), &row.verification)
+            || differs(batch_id.as_ref(), &row.batch_id)
+            || differs(approved_by.as_ref(), &row.approved_by)
+            || differs(approved_at.as_ref(), &row.approved_at)
+            || differs(expires_at.as_ref(), &row.expires_at)
+            || differs(held_until.as_ref(), &row.held_until)
+            || differs(next_try_at.as_ref(), &row.next_try_at)
+            || differs(started_at.as_ref(), &row.started_at)
+            || differs(completed_at.as_ref(), &row.completed_at)
+            || differs(duration_ms.as_ref(), &row.duration_ms)
+            || differs(error_message.as_ref(), &row.error_message)
+            || differs(skip_reason.as_ref(), &row.skip_reason)
+            || differs(cancel_requested_at.as_ref(), &row.cancel_requested_at)
+            || differs(breaker_probe.as_ref(), &row.breaker_probe)
+            || differs(released_at.as_ref(), &row.released_at)
+    }
+}
+
 /// Which executions a list shows; everything empty shows all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ExecutionFilter {

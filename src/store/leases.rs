@@ -5,7 +5,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::{execution_leases, executions, replicas};
+use super::schema::{execution_events, execution_leases, executions, replicas};
 use super::types::{prepared, word};
 use super::{Db, StoreError, each_backend};
 use crate::execution::Status;
@@ -53,16 +53,22 @@ pub fn get(db: &mut Db, execution: ExecutionId) -> Result<LeaseRow, StoreError> 
         .first(c))?)
 }
 
-/// The same for a write of the holder's: nobody takes the execution before the end of the transaction.
+/// The same for a write of the holder's, with the number of the execution's last event: nobody takes the execution before the
+/// end of the transaction.
 ///
-/// Only this row is locked, and first: what people write of an execution waits for nothing.
-pub fn get_to_write(db: &mut Db, execution: ExecutionId) -> Result<LeaseRow, StoreError> {
-    match db {
-        Db::Pg(c) => {
-            Ok(execution_leases::table.find(execution).select(LeaseRow::as_select()).for_no_key_update().first(c)?)
-        }
-        Db::Sqlite(_) => get(db, execution),
-    }
+/// Only the lease is locked, and first: what people write of an execution waits for nothing. If one of them writes while
+/// this waits for the lock, the number is an old one, and the event that is to follow it a conflict.
+pub fn get_to_write(db: &mut Db, execution: ExecutionId) -> Result<(LeaseRow, i32), StoreError> {
+    let last = execution_events::table
+        .filter(execution_events::execution_id.eq(execution))
+        .select(diesel::dsl::max(execution_events::seq))
+        .single_value();
+    let found = execution_leases::table.find(execution);
+    let (lease, last): (LeaseRow, Option<i32>) = match db {
+        Db::Pg(c) => found.select((LeaseRow::as_select(), last)).for_no_key_update().first(c)?,
+        Db::Sqlite(c) => found.select((LeaseRow::as_select(), last)).first(c)?,
+    };
+    Ok((lease, last.unwrap_or(0)))
 }
 
 /// `replica` holds an execution from now on that it has claimed, under the number that this answers.

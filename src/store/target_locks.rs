@@ -3,9 +3,9 @@
 use diesel::prelude::*;
 
 use super::details::DetailsChange;
-use super::executions::ExecutionChange;
-use super::schema::{executions, target_locks};
-use super::types::{prepared, word};
+use super::executions::{self, ExecutionChange, ExecutionRow};
+use super::schema::target_locks;
+use super::types::prepared;
 use super::{Db, LockReason, StoreError, details, each_backend};
 use crate::clock::Timestamp;
 use crate::execution::{Phase, Status};
@@ -22,27 +22,22 @@ pub struct LockRow {
 }
 
 /// What became of a claim.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Claim {
     /// The execution runs now, and holds its server.
-    Taken,
+    Taken(Box<ExecutionRow>),
     /// It is not approved any more: another claimed it, or it was cancelled.
     NotApproved,
     /// Another execution holds the server; nothing was written.
     Busy(ExecutionId),
 }
 
-/// Takes an approved execution: it runs from now on, and its server is locked. Exactly one of many claims gets it.
-pub fn claim(db: &mut Db, id: ExecutionId, claimed_by: &str, now: Timestamp) -> Result<Claim, StoreError> {
-    let found = each_backend!(db, c => executions::table
-        .filter(executions::id.eq(id))
-        .filter(executions::status.eq(word(Status::Approved.as_str())))
-        .select(executions::server)
-        .first::<String>(c)
-        .optional())?;
-    let Some(server) = found else { return Ok(Claim::NotApproved) };
+/// Takes an execution that was approved when it was read as `known`: it runs from now on, and its server is locked. Exactly one
+/// of many claims gets it.
+pub fn claim(db: &mut Db, known: &ExecutionRow, claimed_by: &str, now: Timestamp) -> Result<Claim, StoreError> {
+    let id = known.id;
     // Insert first: it waits on PostgreSQL for another transaction that is about to take the same server.
-    let lock = LockRow { server, execution_id: id, taken_at: now, reason: LockReason::Running };
+    let lock = LockRow { server: known.server.clone(), execution_id: id, taken_at: now, reason: LockReason::Running };
     let locked = each_backend!(db, c => diesel::insert_into(target_locks::table)
         .values(&lock)
         .on_conflict_do_nothing()
@@ -62,13 +57,13 @@ pub fn claim(db: &mut Db, id: ExecutionId, claimed_by: &str, now: Timestamp) -> 
         next_try_at: Some(None),
         ..ExecutionChange::default()
     };
-    if !super::executions::change(db, id, &[Status::Approved], &change)? {
+    let Some(row) = executions::changed(db, id, &[Status::Approved], &change)? else {
         free(db, id)?;
         return Ok(Claim::NotApproved);
-    }
+    };
     let change = DetailsChange { claimed_by: Some(Some(claimed_by.to_owned())), ..DetailsChange::default() };
     details::change(db, id, &change)?;
-    Ok(Claim::Taken)
+    Ok(Claim::Taken(Box::new(row)))
 }
 
 /// Who holds a server.

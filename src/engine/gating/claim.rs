@@ -80,7 +80,7 @@ fn run(db: &mut Db, loaded: Loaded, asked: &Asked, author: &Author) -> Outcome {
         Ok(claimed) => claimed,
         // Its lock came between although claims take turns: somebody else's hands. It is asked about again.
         Err(Claim::Busy(_)) => return Ok((Claimed::Held, row)),
-        Err(Claim::NotApproved | Claim::Taken) => return Ok((Claimed::NotApproved, row)),
+        Err(Claim::NotApproved | Claim::Taken(_)) => return Ok((Claimed::NotApproved, row)),
     };
     if asked.is_probe {
         outcome::note_half_open(db, &author.policy, &loaded.row.runbook, author.now)?;

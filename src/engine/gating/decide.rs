@@ -75,12 +75,12 @@ pub fn decide(
         trigger_position: i32::try_from(entry.position).ok(),
         ..blank(episode.id, policy, now)
     };
-    if !decisions::insert_new(db, &row)? {
-        let decision =
-            decisions::find(db, episode.id, &entry.runbook, entry.trigger.name())?.ok_or(StoreError::NotFound)?;
-        return Ok(Decided { decision, is_news: false, execution: None, secrets: BTreeMap::new() });
+    if let Some(decided) = settle(db, policy, incident, (row, true), now)? {
+        return Ok(decided);
     }
-    settle(db, policy, incident, row, now)
+    let decision =
+        decisions::find(db, episode.id, &entry.runbook, entry.trigger.name())?.ok_or(StoreError::NotFound)?;
+    Ok(Decided { decision, is_news: false, execution: None, secrets: BTreeMap::new() })
 }
 
 /// Writes that no trigger selects an episode.
@@ -128,7 +128,7 @@ pub fn decide_again(
         },
     };
     let incident = Incident::stored(episode, &alert);
-    settle(db, policy, &incident, DecisionRow { rechecks: row.rechecks.saturating_add(1), ..row }, now).map(Some)
+    settle(db, policy, &incident, (DecisionRow { rechecks: row.rechecks.saturating_add(1), ..row }, false), now)
 }
 
 /// Asks about every decision of an episode again, and decides for the triggers that select it only now: the files may have
@@ -160,14 +160,15 @@ pub fn decide_episode_again(
     Ok(decided)
 }
 
-/// Asks the gates about a decision's row, and writes the answer and what follows.
+/// Asks the gates about a decision's row, which is new or known, and writes the answer and what follows. `None`, and nothing is
+/// written, when one that would be new is there already.
 fn settle(
     db: &mut Db,
     policy: &Arc<Policy>,
     incident: &Incident,
-    row: DecisionRow,
+    (row, is_new): (DecisionRow, bool),
     now: Timestamp,
-) -> Result<Decided, StoreError> {
+) -> Result<Option<Decided>, StoreError> {
     let (Some(runbook), Some(trigger)) = (row.runbook.clone(), row.trigger_name.clone()) else {
         return Err(StoreError::Defect(format!("decision {} names no trigger", row.id)));
     };
@@ -183,9 +184,15 @@ fn settle(
     let asked = ask(db, policy, Origin::Alert, &wanted, queued, now)?;
     let before = row.clone();
     let mut row = with_answers(row, policy, &asked, queued, now)?;
-    let mut execution = None;
-    if asked.evaluation.is_going_ahead() {
+    let execution = asked.evaluation.is_going_ahead().then(ExecutionId::new);
+    row.execution_id = execution.or(row.execution_id);
+    if is_new && !decisions::insert_new(db, &row)? {
+        return Ok(None);
+    }
+    let mut is_written = is_new;
+    if let Some(id) = execution {
         let birth = Birth {
+            id,
             origin: Origin::Alert,
             asked: &asked,
             incident: Some(incident),
@@ -195,14 +202,16 @@ fn settle(
             reason: None,
             idempotency: None,
         };
-        let loaded = start(db, &birth, &author(policy, now))?;
-        (row.execution_id, row.batch_id) = (Some(loaded.row.id), loaded.row.batch_id);
-        execution = row.execution_id;
+        let batch = start(db, &birth, &author(policy, now))?.row.batch_id;
+        is_written &= batch == row.batch_id;
+        row.batch_id = batch;
         if let Some(active) = &asked.prepared.active {
             triggers::triggered(db, active.id, &trigger, now)?;
         }
     }
-    decisions::update(db, &row)?;
+    if !is_written {
+        decisions::update(db, &row)?;
+    }
     if let Some(alert) = row.alert_id {
         alerts::set_action(db, alert, Some(&trigger), row.verdict.as_str())?;
     }
@@ -212,7 +221,7 @@ fn settle(
     if is_news {
         tell(db, policy, &row, &asked.evaluation.verdicts, now)?;
     }
-    Ok(Decided { decision: row, is_news, execution, secrets: asked.prepared.secrets })
+    Ok(Some(Decided { decision: row, is_news, execution, secrets: asked.prepared.secrets }))
 }
 
 fn with_answers(

@@ -103,6 +103,7 @@ pub fn request(db: &mut Db, policy: &Arc<Policy>, request: &RunRequest, now: Tim
                 now,
             };
             let birth = Birth {
+                id: ExecutionId::new(),
                 origin,
                 asked: &asked,
                 incident: request.incident.as_ref(),

@@ -18,6 +18,7 @@ use super::{batch, outcome};
 
 /// What an execution is made for.
 pub(super) struct Birth<'a> {
+    pub id: ExecutionId,
     pub origin: Origin,
     pub asked: &'a Asked,
     pub incident: Option<&'a Incident>,
@@ -45,7 +46,7 @@ pub(super) fn start(db: &mut Db, birth: &Birth<'_>, author: &Author) -> Result<L
             return Err(StoreError::Defect("an execution was to be made although a gate objects".to_owned()));
         }
     };
-    let (id, now) = (ExecutionId::new(), author.now);
+    let (id, now) = (birth.id, author.now);
     let is_approved = approvals.is_empty();
     let batch_id = if approvals.contains(&Gate::BlastRadius) {
         let window = blast_window(evaluation);

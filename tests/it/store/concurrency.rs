@@ -4,9 +4,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use douse::execution::Status;
-use douse::id::ExecutionId;
 use douse::store::details::DetailsChange;
-use douse::store::executions::ExecutionChange;
+use douse::store::executions::{ExecutionChange, ExecutionRow};
 use douse::store::facts::Scope;
 use douse::store::target_locks::Claim;
 use douse::store::*;
@@ -16,11 +15,11 @@ use tokio::task::JoinSet;
 use super::harness::{self, Fixture, on_both_engines};
 use super::samples::{self, now};
 
-async fn add(fixture: &Fixture, server: &str) -> ExecutionId {
+async fn add(fixture: &Fixture, server: &str) -> ExecutionRow {
     let (row, details) = samples::execution(server);
-    let id = row.id;
+    let added = row.clone();
     fixture.store.write(move |db| executions::insert(db, &row, &details)).await.unwrap();
-    id
+    added
 }
 
 on_both_engines! {
@@ -63,19 +62,20 @@ on_both_engines! {
     }
 
     async fn eight_claimers_take_each_execution_exactly_once(fixture: Fixture) {
-        let mut ids = Vec::new();
+        let mut rows = Vec::new();
         for n in 0..40 {
-            ids.push(add(&fixture, &format!("web-{n}")).await);
+            rows.push(add(&fixture, &format!("web-{n}")).await);
         }
         let mut tasks = JoinSet::new();
         for claimer in 0..8 {
-            let (store, ids) = (fixture.store.clone(), ids.clone());
+            let (store, rows) = (fixture.store.clone(), rows.clone());
             tasks.spawn(async move {
                 let mut taken = Vec::new();
-                for id in ids {
+                for row in rows {
                     let by = format!("engine-{claimer}");
-                    if store.write(move |db| target_locks::claim(db, id, &by, now())).await.unwrap() == Claim::Taken {
-                        taken.push(id);
+                    let claim = store.write(move |db| target_locks::claim(db, &row, &by, now())).await.unwrap();
+                    if let Claim::Taken(row) = claim {
+                        taken.push(row.id);
                     }
                 }
                 taken
@@ -83,28 +83,27 @@ on_both_engines! {
         }
         let mut taken = tasks.join_all().await.concat();
         taken.sort();
-        assert_eq!(taken, ids);
+        assert_eq!(taken, rows.iter().map(|row| row.id).collect::<Vec<_>>());
         assert_eq!(fixture.store.read(target_locks::list).await.unwrap().len(), 40);
         assert_eq!(fixture.store.read(|db| executions::count_in(db, Status::Running)).await.unwrap(), 40);
     }
 
     async fn of_many_executions_for_one_server_one_runs(fixture: Fixture) {
-        let mut ids = Vec::new();
+        let mut rows = Vec::new();
         for _ in 0..8 {
-            ids.push(add(&fixture, "web-1").await);
+            rows.push(add(&fixture, "web-1").await);
         }
         let mut tasks = JoinSet::new();
-        for id in ids.clone() {
+        for row in rows {
             let store = fixture.store.clone();
-            tasks.spawn(async move {
-                (id, store.write(move |db| target_locks::claim(db, id, "engine", now())).await.unwrap())
-            });
+            tasks.spawn(async move { store.write(move |db| target_locks::claim(db, &row, "engine", now())).await.unwrap() });
         }
-        let results = tasks.join_all().await;
-        let winner = results.iter().find(|(_, claim)| *claim == Claim::Taken).unwrap().0;
-        for (id, claim) in results {
-            assert_eq!(claim, if id == winner { Claim::Taken } else { Claim::Busy(winner) });
-        }
+        let (taken, refused): (Vec<_>, Vec<_>) =
+            tasks.join_all().await.into_iter().partition(|claim| matches!(claim, Claim::Taken(_)));
+        let [Claim::Taken(row)] = &*taken else { panic!("taken by {taken:?}") };
+        let winner = row.id;
+        assert_eq!((row.status, row.started_at), (Status::Running, Some(now())));
+        assert_eq!(refused, vec![Claim::Busy(winner); 7]);
 
         // Over and given back, another may have it.
         let over = ExecutionChange { status: Some(Status::Cancelled), ..Default::default() };
@@ -115,8 +114,11 @@ on_both_engines! {
         let due = fixture.store.read(|db| executions::due(db, "fix", now(), 100)).await.unwrap();
         assert!(due.len() == 7 && due.iter().all(|row| row.id != winner));
         let other = due[0].id;
-        let claim = fixture.store.write(move |db| target_locks::claim(db, other, "engine", now())).await.unwrap();
-        assert_eq!(claim, Claim::Taken);
+        let claim = fixture.store.write(move |db| {
+            let other = executions::get(db, other)?;
+            target_locks::claim(db, &other, "engine", now())
+        });
+        assert!(matches!(claim.await.unwrap(), Claim::Taken(row) if row.id == other));
     }
 
     async fn a_limit_is_exact_when_deciders_take_turns(fixture: Fixture) {

@@ -112,15 +112,15 @@ on_both_engines! {
         let (row, details) = samples::execution("web-1");
         let id = row.id;
         fixture.store.write(move |db| executions::insert(db, &row, &details)).await.unwrap();
-        let add = |seq| {
+        let add = |last, seq| {
             let kind = "claimed".to_owned();
             let row = EventRow { execution_id: id, seq, at: now(), kind, event_json: Json(json!({})) };
-            fixture.store.write(move |db| events::append(db, &[row]))
+            fixture.store.write(move |db| events::append(db, last, &[row]))
         };
-        add(1).await.unwrap();
-        add(2).await.unwrap();
-        assert!(add(2).await.unwrap_err().is_conflict());
-        assert!(add(4).await.unwrap_err().is_conflict());
+        add(0, 1).await.unwrap();
+        add(1, 2).await.unwrap();
+        assert!(add(1, 2).await.unwrap_err().is_conflict());
+        assert!(add(2, 4).await.unwrap_err().is_conflict());
         is_frozen(&fixture, "UPDATE execution_events SET kind = 'x'").await;
         is_frozen(&fixture, "DELETE FROM execution_events").await;
         assert_eq!(fixture.store.read(move |db| events::load(db, id)).await.unwrap().len(), 2);
