@@ -102,7 +102,7 @@ on_both_engines! {
             tasks.join_all().await.into_iter().partition(|claim| matches!(claim, Claim::Taken(_)));
         let [Claim::Taken(row)] = &*taken else { panic!("taken by {taken:?}") };
         let winner = row.id;
-        assert_eq!((row.status, row.started_at), (Status::Running, Some(now())));
+        assert_eq!((row.status, row.started_at.is_some()), (Status::Running, true));
         assert_eq!(refused, vec![Claim::Busy(winner); 7]);
 
         // Over and given back, another may have it.
