@@ -203,8 +203,8 @@ async fn act(
             Ok(record::record(db, loaded, &told, &author)?.map(|loaded| loaded.row).map_err(illegal))
         });
         match done.await {
-            // Another told the execution something in the same moment: look again.
-            Err(error) if error.is_conflict() && !is_last => {}
+            // Another told the execution something in the same moment, perhaps its end: look again.
+            Err(error) if (error.is_conflict() || error.is_frozen()) && !is_last => {}
             Err(error) => return Err(error.into()),
             Ok(answer) => return answer,
         }

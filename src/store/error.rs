@@ -61,6 +61,11 @@ impl StoreError {
         matches!(self, Self::Conflict(_))
     }
 
+    /// The row is final, or only ever added to.
+    pub fn is_frozen(&self) -> bool {
+        matches!(self, Self::Frozen(_))
+    }
+
     /// Another replica has the execution.
     pub fn is_fenced(&self) -> bool {
         matches!(self, Self::Fenced(_))
